@@ -1,13 +1,90 @@
-.PHONY: proto proto-check proto-lint proto-breaking
+# Run `make` or `make help` for the list of targets.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
 
-proto: ## Format proto/ and generate the Go code
-	tools/proto/generate.sh write
+BIN     := build/bin
+VERSION := $(shell git describe --tags --always 2>/dev/null)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 
-proto-check: ## Fail unless proto/ is formatted, linted and its generated code current
+# Only the linker sees these, so all targets share one build cache.
+VERSION_PKG := github.com/cosmos/cosmos-sdk/version
+LDFLAGS     := -X $(VERSION_PKG).Name=mesh -X $(VERSION_PKG).AppName=meshd \
+               -X $(VERSION_PKG).Version=$(VERSION) -X $(VERSION_PKG).Commit=$(COMMIT)
+
+# `make lint` runs vet; running it in every tier again costs minutes. TESTFLAGS
+# takes more, as in `make test-unit TESTFLAGS='-run TestPool -v'`.
+GOTEST := go test -vet=off $(TESTFLAGS)
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## Programs
+
+.PHONY: build relayer install demo
+
+build: ## Build the chain and the local network: build/bin/meshd, build/bin/meshnet
+	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/meshd ./cmd/meshnet
+
+install: ## Install meshd and meshnet into Go's bin directory
+	go install -ldflags '$(LDFLAGS)' ./cmd/meshd ./cmd/meshnet
+
+relayer: $(BIN)/rly ## Build the IBC relayer: build/bin/rly
+
+$(BIN)/rly: tools/relayer/go.mod tools/relayer/go.sum
+	cd tools/relayer && go build -o ../../$@ github.com/cosmos/relayer/v2
+	@touch $@
+
+demo: build relayer ## Run a mesh of chains on this machine; KEEP=1 leaves it running
+	$(BIN)/meshnet demo $(if $(KEEP),--keep)
+
+## Tests
+
+.PHONY: test test-unit test-integration test-model test-system bench
+
+test: test-unit test-integration test-model test-system ## Run all four tiers
+
+test-unit: ## Tests beside the code
+	$(GOTEST) $$(go list ./... | grep -v '/mesh/tests/')
+
+test-integration: ## Several chains in one process, over ibctesting
+	$(GOTEST) -timeout 15m ./tests/integration/...
+
+test-model: ## Traces of the Quint model replayed against the keepers
+	$(GOTEST) -timeout 15m ./tests/model/...
+
+test-system: build relayer ## Real nodes and a real relayer as processes
+	MESH_BIN=$(CURDIR)/$(BIN) $(GOTEST) -count=1 -timeout 15m ./tests/system/...
+
+bench: ## Benchmarks; BENCH selects some, BENCHFLAGS takes more
+	go test -vet=off -run '^$$' -bench '$(or $(BENCH),.)' -benchmem $(BENCHFLAGS) ./...
+
+## Code
+
+.PHONY: lint fmt proto proto-check proto-lint proto-breaking
+
+lint: $(BIN)/golangci-lint ## Lint the Go code
+	$(BIN)/golangci-lint run
+
+fmt: $(BIN)/golangci-lint ## Format the Go code
+	$(BIN)/golangci-lint fmt
+
+$(BIN)/golangci-lint: tools/golangci-lint/go.mod tools/golangci-lint/go.sum
+	cd tools/golangci-lint && go build -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+proto: ## Format proto/ and generate its Go code; ONLY=proto/mesh/provider limits it
+	ONLY=$(ONLY) tools/proto/generate.sh write
+
+proto-check: ## Fail unless proto/ is formatted, linted and its Go code current
 	tools/proto/generate.sh check
 
 proto-lint: ## Lint proto/
 	tools/proto/generate.sh lint
 
-proto-breaking: ## Compare proto/ with a git ref (REF, default main)
+proto-breaking: ## Compare proto/ with an earlier state; REF names it (default main)
 	tools/proto/generate.sh breaking $(REF)
+
+.PHONY: clean
+clean: ## Delete everything built
+	rm -rf build
