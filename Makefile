@@ -63,8 +63,8 @@ bench: ## Benchmarks; BENCH selects some, BENCHFLAGS takes more
 
 .PHONY: lint fmt proto proto-check proto-lint proto-breaking
 
-lint: $(BIN)/golangci-lint ## Lint the Go code
-	$(BIN)/golangci-lint run
+lint: $(BIN)/golangci-lint ## Lint the Go code; PKG=./x/provider/... limits it
+	$(BIN)/golangci-lint run $(PKG)
 
 fmt: $(BIN)/golangci-lint ## Format the Go code
 	$(BIN)/golangci-lint fmt
