@@ -1,0 +1,184 @@
+package app_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	dbm "github.com/cosmos/cosmos-db"
+	"github.com/stretchr/testify/require"
+
+	"cosmossdk.io/log/v2"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
+	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
+	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
+	distrtypes "github.com/cosmos/cosmos-sdk/x/distribution/types"
+	govtypes "github.com/cosmos/cosmos-sdk/x/gov/types"
+	minttypes "github.com/cosmos/cosmos-sdk/x/mint/types"
+	slashingtypes "github.com/cosmos/cosmos-sdk/x/slashing/types"
+	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
+	upgradetypes "github.com/cosmos/cosmos-sdk/x/upgrade/types"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	ibctransfertypes "github.com/cosmos/ibc-go/v11/modules/apps/transfer/types"
+	ibctesting "github.com/cosmos/ibc-go/v11/testing"
+
+	"github.com/mesh-security/mesh/app"
+	"github.com/mesh-security/mesh/app/apptest"
+)
+
+func newChain(t *testing.T) (*ibctesting.TestChain, *app.App) {
+	t.Helper()
+	chain := ibctesting.NewCustomAppCoordinator(t, 1, apptest.New).GetChain(ibctesting.GetChainID(1))
+	return chain, apptest.App(chain)
+}
+
+func TestChainProducesBlocks(t *testing.T) {
+	chain, chainApp := newChain(t)
+	start := chainApp.LastBlockHeight()
+	supply := chainApp.BankKeeper.GetSupply(chain.GetContext(), sdk.DefaultBondDenom)
+
+	for range 5 {
+		chain.NextBlock()
+	}
+
+	require.Equal(t, start+5, chainApp.LastBlockHeight())
+	require.True(t, supply.IsLT(chainApp.BankKeeper.GetSupply(chain.GetContext(), sdk.DefaultBondDenom)), "nothing was minted")
+}
+
+func TestDefaultGenesisIsValid(t *testing.T) {
+	chainApp := app.New(log.NewNopLogger(), dbm.NewMemDB(), true, apptest.Options{})
+
+	genesis := chainApp.DefaultGenesis()
+
+	encoding := chainApp.EncodingConfig()
+	require.NoError(t, chainApp.BasicModuleManager.ValidateGenesis(encoding.Codec, encoding.TxConfig, genesis))
+	for name := range chainApp.ModuleManager.Modules {
+		if len(genesis[name]) > 0 {
+			require.Contains(t, chainApp.ModuleManager.OrderInitGenesis, name)
+		}
+	}
+}
+
+func TestCloseTwice(t *testing.T) {
+	chainApp := app.New(log.NewNopLogger(), dbm.NewMemDB(), true, apptest.Options{})
+
+	require.NoError(t, chainApp.Close())
+	require.NoError(t, chainApp.Close())
+}
+
+func TestModuleOrders(t *testing.T) {
+	_, chainApp := newChain(t)
+	manager := chainApp.ModuleManager
+
+	require.Equal(t, upgradetypes.ModuleName, manager.OrderPreBlockers[0])
+	require.Equal(t, banktypes.ModuleName, manager.OrderEndBlockers[0])
+	require.Equal(t, stakingtypes.ModuleName, manager.OrderEndBlockers[len(manager.OrderEndBlockers)-1])
+
+	before := []struct {
+		order         []string
+		first, second string
+	}{
+		{manager.OrderBeginBlockers, minttypes.ModuleName, distrtypes.ModuleName},
+		{manager.OrderBeginBlockers, distrtypes.ModuleName, slashingtypes.ModuleName},
+		{manager.OrderBeginBlockers, slashingtypes.ModuleName, stakingtypes.ModuleName},
+		{manager.OrderInitGenesis, authtypes.ModuleName, banktypes.ModuleName},
+		{manager.OrderInitGenesis, banktypes.ModuleName, stakingtypes.ModuleName},
+		{manager.OrderInitGenesis, distrtypes.ModuleName, stakingtypes.ModuleName},
+		{manager.OrderInitGenesis, stakingtypes.ModuleName, slashingtypes.ModuleName},
+		{manager.OrderInitGenesis, stakingtypes.ModuleName, "genutil"},
+	}
+	for _, tc := range before {
+		i, j := slices.Index(tc.order, tc.first), slices.Index(tc.order, tc.second)
+		require.True(t, i >= 0 && j >= 0 && i < j, "%s must come before %s in %v", tc.first, tc.second, tc.order)
+	}
+}
+
+func TestModuleAccountPermissions(t *testing.T) {
+	mayMint := map[string]bool{minttypes.ModuleName: true, ibctransfertypes.ModuleName: true}
+	mayBurn := map[string]bool{
+		stakingtypes.BondedPoolName:    true,
+		stakingtypes.NotBondedPoolName: true,
+		govtypes.ModuleName:            true,
+		ibctransfertypes.ModuleName:    true,
+	}
+
+	chain, chainApp := newChain(t)
+	for name, permissions := range app.ModuleAccountPermissions() {
+		require.Equal(t, mayMint[name], slices.Contains(permissions, authtypes.Minter), "%s minting", name)
+		require.Equal(t, mayBurn[name], slices.Contains(permissions, authtypes.Burner), "%s burning", name)
+
+		mint := func() error {
+			ctx, _ := chain.GetContext().CacheContext()
+			return chainApp.BankKeeper.MintCoins(ctx, name, sdk.NewCoins(ibctesting.TestCoin))
+		}
+		if mayMint[name] {
+			require.NoError(t, mint())
+		} else {
+			require.Panics(t, func() { _ = mint() }, "%s minted", name)
+		}
+	}
+
+	app.ModuleAccountPermissions()[minttypes.ModuleName][0] = "changed"
+	require.Equal(t, authtypes.Minter, app.ModuleAccountPermissions()[minttypes.ModuleName][0], "caller changed the permissions")
+}
+
+func TestBlockedAddresses(t *testing.T) {
+	chain, chainApp := newChain(t)
+	blocked := app.BlockedAddresses()
+	require.Len(t, blocked, len(app.ModuleAccountPermissions())-1)
+
+	for name := range app.ModuleAccountPermissions() {
+		addr := authtypes.NewModuleAddress(name)
+		isGov := name == govtypes.ModuleName
+		require.Equal(t, !isGov, blocked[addr.String()], name)
+		require.Equal(t, !isGov, chainApp.BankKeeper.BlockedAddr(addr), name)
+	}
+
+	send := func(module string) error {
+		_, err := chain.SendMsgs(banktypes.NewMsgSend(
+			chain.SenderAccount.GetAddress(), authtypes.NewModuleAddress(module), sdk.NewCoins(ibctesting.TestCoin),
+		))
+		return err
+	}
+	require.NoError(t, send(govtypes.ModuleName))
+	require.ErrorContains(t, send(distrtypes.ModuleName), sdkerrors.ErrUnauthorized.Error())
+}
+
+func TestUpgradeRunsMigration(t *testing.T) {
+	chain, chainApp := newChain(t)
+	plan := upgradetypes.Plan{Name: "test", Height: chainApp.LastBlockHeight() + 2}
+	require.NoError(t, chainApp.UpgradeKeeper.ScheduleUpgrade(chain.GetContext(), plan))
+	chain.NextBlock() // still the old binary, which does not know the upgrade
+
+	migrated := 0
+	require.NoError(t, app.RegisterUpgrades(chainApp, t.TempDir(), []app.Upgrade{{
+		Name: plan.Name,
+		Migrate: func(context.Context, *app.App, upgradetypes.Plan) error {
+			migrated++
+			return nil
+		},
+	}}))
+	chain.NextBlock()
+	chain.NextBlock()
+
+	require.Equal(t, 1, migrated)
+	done, err := chainApp.UpgradeKeeper.GetDoneHeight(chain.GetContext(), plan.Name)
+	require.NoError(t, err)
+	require.Equal(t, plan.Height, done)
+}
+
+// A binary that does not contain a scheduled upgrade must not go on past its height.
+func TestUnknownUpgradeStopsTheChain(t *testing.T) {
+	chain, chainApp := newChain(t)
+	plan := upgradetypes.Plan{Name: "unknown", Height: chainApp.LastBlockHeight() + 2}
+	require.NoError(t, chainApp.UpgradeKeeper.ScheduleUpgrade(chain.GetContext(), plan))
+	chain.NextBlock()
+
+	_, err := chainApp.FinalizeBlock(&abci.RequestFinalizeBlock{Height: plan.Height, Time: chain.ProposedHeader.Time})
+
+	require.ErrorContains(t, err, `UPGRADE "unknown" NEEDED`)
+}
