@@ -2,6 +2,8 @@ package app_test
 
 import (
 	"context"
+	"encoding/json"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 
 	"cosmossdk.io/log/v2"
 
+	"github.com/cosmos/cosmos-sdk/client/flags"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
@@ -173,7 +176,13 @@ func TestUpgradeRunsMigration(t *testing.T) {
 
 // A binary that does not contain a scheduled upgrade must not go on past its height.
 func TestUnknownUpgradeStopsTheChain(t *testing.T) {
-	chain, chainApp := newChain(t)
+	home := t.TempDir() // x/upgrade writes the plan there when it stops
+	creator := func() (ibctesting.TestingApp, map[string]json.RawMessage) {
+		chainApp := app.New(log.NewNopLogger(), dbm.NewMemDB(), true, apptest.Options{flags.FlagHome: home})
+		return chainApp, chainApp.DefaultGenesis()
+	}
+	chain := ibctesting.NewCustomAppCoordinator(t, 1, creator).GetChain(ibctesting.GetChainID(1))
+	chainApp := apptest.App(chain)
 	plan := upgradetypes.Plan{Name: "unknown", Height: chainApp.LastBlockHeight() + 2}
 	require.NoError(t, chainApp.UpgradeKeeper.ScheduleUpgrade(chain.GetContext(), plan))
 	chain.NextBlock()
@@ -181,4 +190,5 @@ func TestUnknownUpgradeStopsTheChain(t *testing.T) {
 	_, err := chainApp.FinalizeBlock(&abci.RequestFinalizeBlock{Height: plan.Height, Time: chain.ProposedHeader.Time})
 
 	require.ErrorContains(t, err, `UPGRADE "unknown" NEEDED`)
+	require.FileExists(t, filepath.Join(home, "data", upgradetypes.UpgradeInfoFilename))
 }
