@@ -35,7 +35,17 @@ import (
 
 func newChain(t *testing.T) (*ibctesting.TestChain, *app.App) {
 	t.Helper()
-	chain := ibctesting.NewCustomAppCoordinator(t, 1, apptest.New).GetChain(ibctesting.GetChainID(1))
+	return newChainAt(t, t.TempDir())
+}
+
+// newChainAt returns a chain whose application has a home, where x/upgrade keeps the plan it stopped for.
+func newChainAt(t *testing.T, home string) (*ibctesting.TestChain, *app.App) {
+	t.Helper()
+	creator := func() (ibctesting.TestingApp, map[string]json.RawMessage) {
+		chainApp := app.New(log.NewNopLogger(), dbm.NewMemDB(), true, apptest.Options{flags.FlagHome: home})
+		return chainApp, chainApp.DefaultGenesis()
+	}
+	chain := ibctesting.NewCustomAppCoordinator(t, 1, creator).GetChain(ibctesting.GetChainID(1))
 	return chain, apptest.App(chain)
 }
 
@@ -152,13 +162,14 @@ func TestBlockedAddresses(t *testing.T) {
 }
 
 func TestUpgradeRunsMigration(t *testing.T) {
-	chain, chainApp := newChain(t)
+	home := t.TempDir()
+	chain, chainApp := newChainAt(t, home)
 	plan := upgradetypes.Plan{Name: "test", Height: chainApp.LastBlockHeight() + 2}
 	require.NoError(t, chainApp.UpgradeKeeper.ScheduleUpgrade(chain.GetContext(), plan))
 	chain.NextBlock() // still the old binary, which does not know the upgrade
 
 	migrated := 0
-	require.NoError(t, app.RegisterUpgrades(chainApp, t.TempDir(), []app.Upgrade{{
+	require.NoError(t, app.RegisterUpgrades(chainApp, home, []app.Upgrade{{
 		Name: plan.Name,
 		Migrate: func(context.Context, *app.App, upgradetypes.Plan) error {
 			migrated++
@@ -176,13 +187,8 @@ func TestUpgradeRunsMigration(t *testing.T) {
 
 // A binary that does not contain a scheduled upgrade must not go on past its height.
 func TestUnknownUpgradeStopsTheChain(t *testing.T) {
-	home := t.TempDir() // x/upgrade writes the plan there when it stops
-	creator := func() (ibctesting.TestingApp, map[string]json.RawMessage) {
-		chainApp := app.New(log.NewNopLogger(), dbm.NewMemDB(), true, apptest.Options{flags.FlagHome: home})
-		return chainApp, chainApp.DefaultGenesis()
-	}
-	chain := ibctesting.NewCustomAppCoordinator(t, 1, creator).GetChain(ibctesting.GetChainID(1))
-	chainApp := apptest.App(chain)
+	home := t.TempDir()
+	chain, chainApp := newChainAt(t, home)
 	plan := upgradetypes.Plan{Name: "unknown", Height: chainApp.LastBlockHeight() + 2}
 	require.NoError(t, chainApp.UpgradeKeeper.ScheduleUpgrade(chain.GetContext(), plan))
 	chain.NextBlock()
