@@ -1,0 +1,338 @@
+package meshtest
+
+import (
+	"fmt"
+	"time"
+
+	dbm "github.com/cosmos/cosmos-db"
+	"github.com/stretchr/testify/require"
+
+	"cosmossdk.io/log/v2"
+
+	"github.com/cosmos/cosmos-sdk/baseapp"
+	"github.com/cosmos/cosmos-sdk/client/flags"
+	"github.com/cosmos/cosmos-sdk/codec"
+	pruningtypes "github.com/cosmos/cosmos-sdk/store/v2/pruning/types"
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	cmttypes "github.com/cometbft/cometbft/types"
+
+	ibctesting "github.com/cosmos/ibc-go/v11/testing"
+
+	"github.com/mesh-security/mesh/app"
+	"github.com/mesh-security/mesh/app/apptest"
+)
+
+// RelayerName is the account that signs the relayer's transactions.
+const RelayerName = "relayer"
+
+// Chain is one chain of a network.
+type Chain struct {
+	*ibctesting.TestChain
+
+	// App is the application, without the wrapper that TestChain.App is.
+	App *app.App
+	// Name is the chain id without the revision.
+	Name string
+	// Denom is the bond denom.
+	Denom string
+	// Validators are those of genesis and those created since.
+	Validators []*Validator
+	// Skew is added to the network's time in the chain's blocks.
+	Skew time.Duration
+	// Halted chains make no blocks in Step.
+	Halted bool
+
+	net          *Network
+	accounts     map[string]*Account
+	mempool      []*Tx
+	blocks       []*Block
+	misbehaviour []abci.Misbehavior
+	pending      []abci.Event
+}
+
+// Block is what a block did.
+type Block struct {
+	Height int64
+	Time   time.Time
+	// Events are those of authority messages before the block, of the block, and of its transactions.
+	Events []abci.Event
+	Txs    []*Tx
+}
+
+// Validator is a validator of a chain with its keys.
+type Validator struct {
+	Chain    *Chain
+	Operator *Account
+	PrivVal  cmttypes.MockPV
+	// Absent validators sign no blocks that other chains or x/slashing care about.
+	Absent bool
+}
+
+// ValAddress returns the operator address.
+func (v *Validator) ValAddress() sdk.ValAddress { return sdk.ValAddress(v.Operator.Address()) }
+
+// String returns the operator address as text.
+func (v *Validator) String() string { return v.ValAddress().String() }
+
+// ConsAddress returns the consensus address.
+func (v *Validator) ConsAddress() sdk.ConsAddress {
+	return sdk.ConsAddress(v.PrivVal.PrivKey.PubKey().Address())
+}
+
+// node is the application as ibctesting sees it. It adds to each block what ibctesting leaves out (transactions from
+// the mempool, votes, evidence) and records what the block did: packets are sent in EndBlock, and ibctesting looks at
+// transactions only.
+type node struct {
+	*app.App
+	chain *Chain
+}
+
+var _ ibctesting.TestingApp = (*node)(nil)
+
+// FinalizeBlock implements servertypes.ABCI.
+func (n *node) FinalizeBlock(req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
+	c := n.chain
+	req.ProposerAddress = c.ProposedHeader.ProposerAddress
+	req.DecidedLastCommit = c.lastCommit()
+	req.Misbehavior, c.misbehaviour = c.misbehaviour, nil
+	txs := c.mempool
+	c.mempool = nil
+	for _, tx := range txs {
+		req.Txs = append(req.Txs, tx.bytes)
+		tx.Signer.queued = 0
+	}
+	res, err := n.App.FinalizeBlock(req)
+	if err != nil {
+		return nil, fmt.Errorf("%s: block %d: %w", c.ChainID, req.Height, err)
+	}
+	b := &Block{Height: req.Height, Time: req.Time, Txs: txs, Events: c.pending}
+	c.pending = nil
+	b.Events = append(b.Events, res.Events...)
+	for i, tx := range txs {
+		tx.Result, tx.Height = res.TxResults[i], req.Height
+		b.Events = append(b.Events, tx.Result.Events...)
+	}
+	c.blocks = append(c.blocks, b)
+	return res, nil
+}
+
+// Commit implements servertypes.ABCI.
+func (n *node) Commit() (*abci.ResponseCommit, error) {
+	res, err := n.App.Commit()
+	if err != nil {
+		return nil, err
+	}
+	n.chain.net.Relayer.collect(n.chain, n.chain.LastBlock())
+	n.chain.checkInvariants()
+	return res, nil
+}
+
+// AppCodec implements ibctesting.TestingApp.
+func (n *node) AppCodec() codec.Codec { return n.App.AppCodec() }
+
+func newChain(n *Network, cfg ChainConfig) *Chain {
+	n.Helper()
+	cfg = cfg.withDefaults()
+	c := &Chain{
+		Name:     cfg.Name,
+		Denom:    cfg.Denom,
+		net:      n,
+		accounts: map[string]*Account{},
+	}
+	c.TestChain = &ibctesting.TestChain{
+		TB:                n.TB,
+		Coordinator:       n.coord,
+		ChainID:           cfg.Name + "-1",
+		Signers:           map[string]cmttypes.PrivValidator{},
+		TrustedValidators: map[uint64]*cmttypes.ValidatorSet{},
+	}
+	c.SendMsgsOverride = c.sendForTesting
+
+	c.start()
+	res, err := c.App.InitChain(&abci.RequestInitChain{
+		Time:            n.coord.CurrentTime,
+		ChainId:         c.ChainID,
+		ConsensusParams: consensusParams(),
+		AppStateBytes:   c.genesis(cfg),
+		InitialHeight:   1,
+	})
+	require.NoError(n, err, c.ChainID)
+
+	updates, err := cmttypes.PB2TM.ValidatorUpdates(res.Validators)
+	require.NoError(n, err)
+	c.Vals = cmttypes.NewValidatorSet(updates)
+	c.NextVals = c.Vals.Copy()
+	c.ProposedHeader = cmtproto.Header{
+		ChainID:            c.ChainID,
+		Height:             1,
+		Time:               n.coord.CurrentTime,
+		ValidatorsHash:     c.Vals.Hash(),
+		NextValidatorsHash: c.NextVals.Hash(),
+		ProposerAddress:    c.Vals.Proposer.Address,
+	}
+	// ibctesting names this account as the signer of what sendForTesting signs.
+	relayer := c.relayerAccount()
+	c.SenderPrivKey = relayer.Key
+	c.SenderAccount = authtypes.NewBaseAccount(relayer.Address(), relayer.Key.PubKey(), 0, 0)
+	c.NextBlock()
+	return c
+}
+
+// start gives the chain an application over an empty store.
+func (c *Chain) start() {
+	c.App = app.New(
+		log.NewNopLogger(), dbm.NewMemDB(), true, apptest.Options{flags.FlagHome: ""},
+		baseapp.SetChainID(c.ChainID),
+		// Proofs are taken at most one block below the top.
+		baseapp.SetPruning(pruningtypes.NewCustomPruningOptions(20, 10)),
+	)
+	c.TestChain.App = &node{App: c.App, chain: c}
+	c.TxConfig = c.App.GetTxConfig()
+	c.Codec = c.App.AppCodec()
+}
+
+// Account returns the account of that name.
+func (c *Chain) Account(name string) *Account {
+	c.Helper()
+	a, ok := c.accounts[name]
+	require.True(c, ok, "no account %q on %s", name, c.ChainID)
+	return a
+}
+
+// relayerAccount returns the account that signs the relayer's transactions.
+func (c *Chain) relayerAccount() *Account { return c.Account(RelayerName) }
+
+// sendForTesting replaces ibctesting's way to send transactions, which makes a block behind the wrapper's back.
+func (c *Chain) sendForTesting(msgs ...sdk.Msg) (*abci.ExecTxResult, error) {
+	c.Coordinator.UpdateTimeForChain(c.TestChain)
+	tx := c.relayerAccount().Queue(msgs...)
+	c.NextBlock()
+	c.Coordinator.IncrementTime()
+	return tx.Result, tx.Err()
+}
+
+// lastCommit returns the votes on the block before, with the powers that signed it.
+func (c *Chain) lastCommit() abci.CommitInfo {
+	if c.LatestCommittedHeader == nil {
+		return abci.CommitInfo{}
+	}
+	absent := map[string]bool{}
+	for _, v := range c.Validators {
+		absent[string(v.ConsAddress())] = v.Absent
+	}
+	var info abci.CommitInfo
+	for _, v := range c.LatestCommittedHeader.ValidatorSet.Validators {
+		flag := cmtproto.BlockIDFlagCommit
+		if absent[string(v.Address)] {
+			flag = cmtproto.BlockIDFlagAbsent
+		}
+		info.Votes = append(info.Votes, abci.VoteInfo{
+			Validator:   abci.Validator{Address: v.Address, Power: v.VotingPower},
+			BlockIdFlag: flag,
+		})
+	}
+	return info
+}
+
+// CommittedContext returns a context over the committed state; what is written to it is lost.
+func (c *Chain) CommittedContext() sdk.Context {
+	header := cmtproto.Header{ChainID: c.ChainID, Height: c.App.LastBlockHeight()}
+	if len(c.blocks) > 0 {
+		header.Time = c.LastBlock().Time
+	}
+	ctx, _ := c.App.NewContextLegacy(true, header).CacheContext()
+	return ctx.WithConsensusParams(c.App.GetConsensusParams(ctx))
+}
+
+// NextContext returns a context whose writes are in the next block, ahead of its transactions.
+func (c *Chain) NextContext() sdk.Context {
+	ctx := c.GetContext()
+	return ctx.WithConsensusParams(c.App.GetConsensusParams(ctx))
+}
+
+// Gov executes a message as the authority that governance is, ahead of the next block, or returns its error and
+// changes nothing.
+func (c *Chain) Gov(msg sdk.Msg) error {
+	ctx, write := c.NextContext().CacheContext()
+	handler := c.App.MsgServiceRouter().Handler(msg)
+	require.NotNil(c, handler, "no handler for %T", msg)
+	res, err := handler(ctx, msg)
+	if err != nil {
+		return err
+	}
+	write()
+	c.pending = append(c.pending, res.Events...)
+	return nil
+}
+
+// Direct runs f on the state ahead of the next block and keeps the events it emits.
+func (c *Chain) Direct(f func(sdk.Context)) {
+	ctx := c.NextContext().WithEventManager(sdk.NewEventManager())
+	f(ctx)
+	c.pending = append(c.pending, ctx.EventManager().ABCIEvents()...)
+}
+
+// Authority returns the address that governance acts as.
+func (c *Chain) Authority() string { return app.Authority() }
+
+// MustGov is Gov, and fails the test on an error.
+func (c *Chain) MustGov(msg sdk.Msg) {
+	c.Helper()
+	require.NoError(c, c.Gov(msg), "%T on %s", msg, c.ChainID)
+}
+
+// LastBlock returns the last block made.
+func (c *Chain) LastBlock() *Block { return c.blocks[len(c.blocks)-1] }
+
+// Blocks returns the blocks from a height on.
+func (c *Chain) Blocks(from int64) []*Block {
+	for i, b := range c.blocks {
+		if b.Height >= from {
+			return c.blocks[i:]
+		}
+	}
+	return nil
+}
+
+// EventsSince returns the events of a type from a height on.
+func (c *Chain) EventsSince(height int64, eventType string) []abci.Event {
+	var out []abci.Event
+	for _, b := range c.Blocks(height) {
+		for _, e := range b.Events {
+			if e.Type == eventType {
+				out = append(out, e)
+			}
+		}
+	}
+	return out
+}
+
+// Height returns the height of the last block.
+func (c *Chain) Height() int64 { return c.App.LastBlockHeight() }
+
+// Power returns a validator's power in the set that signs the block after the next one.
+func (c *Chain) Power(v *Validator) int64 {
+	_, val := c.NextVals.GetByAddress(v.ConsAddress().Bytes())
+	if val == nil {
+		return 0
+	}
+	return val.VotingPower
+}
+
+// DoubleSign puts evidence into the next block that v signed two blocks at a height, with the power it had there.
+func (c *Chain) DoubleSign(v *Validator, height, power int64) {
+	c.Helper()
+	blocks := c.Blocks(height)
+	require.NotEmpty(c, blocks, "no block %d", height)
+	c.misbehaviour = append(c.misbehaviour, abci.Misbehavior{
+		Type:             abci.MisbehaviorType_DUPLICATE_VOTE,
+		Validator:        abci.Validator{Address: v.ConsAddress(), Power: power},
+		Height:           height,
+		Time:             blocks[0].Time,
+		TotalVotingPower: c.Vals.TotalVotingPower(),
+	})
+}

@@ -1,0 +1,353 @@
+package meshtest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
+	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
+	host "github.com/cosmos/ibc-go/v11/modules/core/24-host"
+	"github.com/cosmos/ibc-go/v11/modules/core/exported"
+	ibctesting "github.com/cosmos/ibc-go/v11/testing"
+)
+
+// Fate is what the relayer does with a packet or an acknowledgement that could be delivered now.
+type Fate int
+
+const (
+	// Deliver it in the next block.
+	Deliver Fate = iota
+	// Hold it and ask again at the next step.
+	Hold
+	// Drop it: a packet is timed out when its time has come; an acknowledgement is lost.
+	Drop
+	// Lose it for ever: neither delivered nor timed out.
+	Lose
+	// Repeat delivers it and asks again at the next step.
+	Repeat
+)
+
+// Transit is a packet or an acknowledgement on its way.
+type Transit struct {
+	// From is the end where it was committed, To the end where it goes.
+	From, To *End
+	// Packet is the packet that is carried or answered.
+	Packet channeltypes.Packet
+	// Ack is the acknowledgement, nil for a packet.
+	Ack []byte
+	// Height is the block of From that committed it, Time that block's time.
+	Height int64
+	Time   time.Time
+	// Deliveries counts how often it was put into a block.
+	Deliveries int
+
+	dropped bool
+	tx      *Tx
+	done    bool
+}
+
+// IsAck says whether it is an acknowledgement.
+func (t *Transit) IsAck() bool { return t.Ack != nil }
+
+// String names the packet.
+func (t *Transit) String() string {
+	what := "packet"
+	if t.IsAck() {
+		what = "acknowledgement of packet"
+	}
+	return fmt.Sprintf("%s %d of %s %s/%s", what, t.Packet.Sequence,
+		t.sender().Chain.ChainID, t.Packet.SourcePort, t.Packet.SourceChannel)
+}
+
+func (t *Transit) sender() *End {
+	if t.IsAck() {
+		return t.To
+	}
+	return t.From
+}
+
+// Relayer carries packets and acknowledgements over all links of a network.
+type Relayer struct {
+	// Policy decides on everything that could be delivered, at every step.
+	Policy func(*Transit) Fate
+	// Shuffle delivers in random order.
+	Shuffle bool
+	// Stopped relays nothing and updates no client.
+	Stopped bool
+	// OnError is told of a relayer's transaction that failed; by default the test fails.
+	OnError func(*Transit, error)
+	// Delivered, Dropped and TimedOut count.
+	Delivered, Dropped, TimedOut int
+
+	net      *Network
+	transits []*Transit
+	updated  map[*End]bool
+}
+
+func newRelayer(n *Network) *Relayer {
+	r := &Relayer{net: n, Policy: Perfect}
+	r.OnError = func(t *Transit, err error) {
+		n.Helper()
+		require.NoError(n, err, "relaying %s", t)
+	}
+	return r
+}
+
+// Perfect delivers everything at once.
+func Perfect(*Transit) Fate { return Deliver }
+
+// HoldAll keeps everything in flight; clients stay alive.
+func HoldAll(*Transit) Fate { return Hold }
+
+// DropAll drops everything.
+func DropAll(*Transit) Fate { return Drop }
+
+// Unreliable drops, holds and repeats at random, in percent each. Acknowledgements are held, never lost, unless
+// loseAcks.
+func (n *Network) Unreliable(drop, hold, repeat int, loseAcks bool) func(*Transit) Fate {
+	return func(t *Transit) Fate {
+		x := n.Rand.Intn(100)
+		switch {
+		case x < drop:
+			if t.IsAck() && !loseAcks {
+				return Hold
+			}
+			return Drop
+		case x < drop+hold:
+			return Hold
+		case x < drop+hold+repeat && t.Deliveries == 0:
+			return Repeat
+		default:
+			return Deliver
+		}
+	}
+}
+
+// InFlight returns what is on its way, dropped packets that wait for their timeout included.
+func (r *Relayer) InFlight() []*Transit { return r.transits }
+
+// collect takes the packets and acknowledgements that a block of c committed.
+func (r *Relayer) collect(c *Chain, b *Block) {
+	c.Helper()
+	for _, e := range b.Events {
+		if e.Type != channeltypes.EventTypeSendPacket && e.Type != channeltypes.EventTypeWriteAck {
+			continue
+		}
+		from := r.net.end(c, attribute(e, channeltypes.AttributeKeyConnectionID))
+		if from == nil {
+			continue // not over a link of ours
+		}
+		packets, err := ibctesting.ParseIBCV1Packets(e.Type, []abci.Event{e})
+		require.NoError(c, err)
+		t := &Transit{From: from, To: from.Other(), Packet: packets[0], Height: b.Height, Time: b.Time}
+		if e.Type == channeltypes.EventTypeWriteAck {
+			t.Ack, err = ibctesting.ParseAckFromEvents([]abci.Event{e})
+			require.NoError(c, err)
+		}
+		r.transits = append(r.transits, t)
+	}
+}
+
+func attribute(e abci.Event, key string) string {
+	for _, a := range e.Attributes {
+		if a.Key == key {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// work puts the relayer's transactions for the next blocks into the mempools.
+func (r *Relayer) work() {
+	r.net.Helper()
+	r.settle()
+	if r.Stopped {
+		return
+	}
+	r.updated = map[*End]bool{}
+	r.keepAlive()
+
+	batch := append([]*Transit(nil), r.transits...)
+	if r.Shuffle {
+		r.net.Rand.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
+	}
+	for _, t := range batch {
+		r.carry(t)
+	}
+	r.prune()
+}
+
+// settle looks at the results of what was sent.
+func (r *Relayer) settle() {
+	for _, t := range r.transits {
+		if t.tx == nil || t.tx.Result == nil {
+			continue
+		}
+		if err := t.tx.Err(); err != nil {
+			r.OnError(t, err)
+		}
+		t.tx = nil
+	}
+	r.prune()
+}
+
+func (r *Relayer) prune() {
+	kept := r.transits[:0]
+	for _, t := range r.transits {
+		if !t.done || t.tx != nil {
+			kept = append(kept, t)
+		}
+	}
+	r.transits = kept
+}
+
+func (r *Relayer) carry(t *Transit) {
+	if t.done || t.tx != nil || !t.From.proven(t.Height) {
+		return
+	}
+	if t.dropped {
+		r.timeOut(t)
+		return
+	}
+	// What comes too late can only be timed out.
+	if !t.IsAck() && t.Packet.TimeoutTimestamp <= uint64(t.To.Chain.ProposedHeader.Time.UnixNano()) {
+		t.dropped = true
+		return
+	}
+	if t.To.channelState(t) == channeltypes.CLOSED {
+		if t.IsAck() {
+			t.done = true
+		} else {
+			t.dropped = true
+		}
+		return
+	}
+	switch r.Policy(t) {
+	case Deliver:
+		t.done = r.deliver(t)
+	case Repeat:
+		r.deliver(t)
+	case Hold:
+	case Drop:
+		r.Dropped++
+		if t.IsAck() {
+			t.done = true
+		} else {
+			t.dropped = true
+		}
+	case Lose:
+		r.Dropped++
+		t.done = true
+	}
+}
+
+func (r *Relayer) deliver(t *Transit) bool {
+	if !r.update(t.To) {
+		return false
+	}
+	proof, height := t.From.proof(t.key())
+	signer := t.To.Chain.relayerAccount()
+	var msg sdk.Msg
+	if t.IsAck() {
+		msg = channeltypes.NewMsgAcknowledgement(t.Packet, t.Ack, proof, height, signer.String())
+	} else {
+		msg = channeltypes.NewMsgRecvPacket(t.Packet, proof, height, signer.String())
+	}
+	t.tx = signer.Queue(msg)
+	t.Deliveries++
+	r.Delivered++
+	return true
+}
+
+// timeOut tells the sender of a dropped packet that it was never received, once that is so.
+func (r *Relayer) timeOut(t *Transit) {
+	closed := t.To.channelState(t) == channeltypes.CLOSED
+	late := t.To.Chain.LatestCommittedHeader.GetTime().UnixNano() >= int64(t.Packet.TimeoutTimestamp)
+	if !closed && !late {
+		return
+	}
+	if !r.update(t.From) {
+		return
+	}
+	p := t.Packet
+	proof, height := t.To.proof(host.PacketReceiptKey(p.DestinationPort, p.DestinationChannel, p.Sequence))
+	signer := t.From.Chain.relayerAccount()
+	if late {
+		t.tx = signer.Queue(channeltypes.NewMsgTimeout(p, 1, proof, height, signer.String()))
+	} else {
+		closedProof, _ := t.To.proof(host.ChannelKey(p.DestinationPort, p.DestinationChannel))
+		t.tx = signer.Queue(channeltypes.NewMsgTimeoutOnClose(p, 1, proof, closedProof, height, signer.String()))
+	}
+	t.done = true
+	r.TimedOut++
+}
+
+func (t *Transit) key() []byte {
+	p := t.Packet
+	if t.IsAck() {
+		return host.PacketAcknowledgementKey(p.DestinationPort, p.DestinationChannel, p.Sequence)
+	}
+	return host.PacketCommitmentKey(p.SourcePort, p.SourceChannel, p.Sequence)
+}
+
+// keepAlive updates clients long before they expire.
+func (r *Relayer) keepAlive() {
+	for _, l := range r.net.links {
+		for _, e := range []*End{l.A, l.B} {
+			if !l.NoKeepAlive && e.clientAge() > e.Trusting/3 {
+				r.update(e)
+			}
+		}
+	}
+}
+
+// update brings the client at an end up to the newest header of the other chain. It returns false if the client is not
+// active.
+func (r *Relayer) update(e *End) bool {
+	if r.updated[e] {
+		return true
+	}
+	if e.ClientStatus() != exported.Active {
+		return false
+	}
+	r.updated[e] = true
+	if msg := e.MsgUpdateClient(); msg != nil {
+		tx := e.Chain.relayerAccount().Queue(msg)
+		r.transits = append(r.transits, &Transit{From: e.Other(), To: e, tx: tx, done: true})
+	}
+	return true
+}
+
+// Answer writes an acknowledgement for a packet on the chain it goes to, as if that chain's module had given it, and
+// takes the packet out of flight. It is how a hostile chain answers.
+func (r *Relayer) Answer(t *Transit, ack exported.Acknowledgement) {
+	c := t.To.Chain
+	c.Helper()
+	c.Direct(func(ctx sdk.Context) {
+		p := t.Packet
+		ck := c.App.IBCKeeper.ChannelKeeper
+		ck.SetPacketReceipt(ctx, p.DestinationPort, p.DestinationChannel, p.Sequence)
+		require.NoError(c, ck.WriteAcknowledgement(ctx, p, ack))
+	})
+	t.done = true
+}
+
+// SendRaw sends bytes from a module's port over its channel, as if the module had, and returns the packet's IBC
+// sequence. It is how a hostile chain sends.
+func (c *Chain) SendRaw(port, channel string, data []byte) uint64 {
+	c.Helper()
+	var seq uint64
+	c.Direct(func(ctx sdk.Context) {
+		var err error
+		timeout := uint64(ctx.BlockTime().Add(PacketTimeout).UnixNano())
+		seq, err = c.App.IBCKeeper.ChannelKeeper.SendPacket(ctx, port, channel, clienttypes.ZeroHeight(), timeout, data)
+		require.NoError(c, err)
+	})
+	return seq
+}
