@@ -1,0 +1,286 @@
+package localnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cosmossdk.io/math"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	transfertypes "github.com/cosmos/ibc-go/v11/modules/apps/transfer/types"
+	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
+
+	consumertypes "github.com/mesh-security/mesh/x/consumer/types"
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
+	providertypes "github.com/mesh-security/mesh/x/provider/types"
+)
+
+// connect opens everything between the chains: clients and connections, the
+// registrations by governance, channels, and last the relayer itself.
+func (n *Network) connect(ctx context.Context, topo *Topology) error {
+	links := topo.links()
+	if len(links) == 0 {
+		return nil
+	}
+	setupLog := n.state.Relayer.SetupLog
+	err := n.report.step("", "relayer keys", setupLog, func() (string, error) { return "", n.setUpRelayer(ctx, links) })
+	if err != nil {
+		return err
+	}
+	// One after another: the relayer has one account on each chain.
+	states := make([]LinkState, len(links))
+	for i, l := range links {
+		err := n.report.step("", "clients of "+l.a+" and "+l.b, setupLog, func() (detail string, err error) {
+			states[i], err = n.createClients(ctx, l, topo.Relayer.TrustingPercent)
+			return fmt.Sprintf("%s, %s", states[i].AClient, states[i].BClient), err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	n.mu.Lock()
+	n.state.Links = states
+	n.mu.Unlock()
+
+	// Governance needs the clients only, so it votes while the relayer goes on.
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.register(groupCtx, topo) })
+	group.Go(func() error { return n.openConnections(groupCtx, topo, states) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, p := range topo.Pairings {
+		err := n.report.step("", "open channel "+p.Name(), setupLog, func() (string, error) { return n.openPairing(ctx, p) })
+		if err != nil {
+			return err
+		}
+	}
+	return n.report.step("", "start relayer", n.state.Relayer.Log, func() (string, error) {
+		n.mu.Lock()
+		n.state.Relayer.Args = startArgs(n.state.Links, topo.Relayer.FlushInterval)
+		n.mu.Unlock()
+		if err := n.StartRelayer(); err != nil {
+			return "", err
+		}
+		// It ends at once if it cannot use its configuration.
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(2 * time.Second):
+		}
+		if !n.RelayerRunning() {
+			return "", n.launcher.exited(*n.state.Relayer.Process)
+		}
+		return fmt.Sprintf("pid %d", n.state.Relayer.Process.PID), nil
+	})
+}
+
+// openConnections makes what needs nobody's consent: connections, and channels
+// for transfers.
+func (n *Network) openConnections(ctx context.Context, topo *Topology, links []LinkState) error {
+	setupLog := n.state.Relayer.SetupLog
+	for i := range links {
+		l := &links[i]
+		err := n.report.step("", "connect "+l.A+" and "+l.B, setupLog, func() (string, error) {
+			err := n.openConnection(ctx, l)
+			return fmt.Sprintf("%s, %s", l.AConnection, l.BConnection), err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, tr := range topo.Transfers {
+		err := n.report.step("", "open transfer channel "+tr.From+" – "+tr.To, setupLog, func() (string, error) {
+			return n.openTransfer(ctx, tr)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linkBetween returns the link of two chains and the ids that a has.
+func (n *Network) linkBetween(a, b string) (l LinkState, aClient, bClient string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, l := range n.state.Links {
+		switch {
+		case l.A == a && l.B == b:
+			return l, l.AClient, l.BClient, nil
+		case l.A == b && l.B == a:
+			return l, l.BClient, l.AClient, nil
+		}
+	}
+	return l, "", "", fmt.Errorf("%s and %s are not connected", a, b)
+}
+
+// register lets governance of every chain register its partners, all chains at
+// the same time.
+func (n *Network) register(ctx context.Context, topo *Topology) error {
+	n.mu.Lock()
+	n.state.Pairings = make([]PairingState, len(topo.Pairings))
+	n.mu.Unlock()
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, c := range n.chains {
+		var proposals []Proposal
+		var record []func(id uint64)
+		for i := range topo.Pairings {
+			p := &topo.Pairings[i]
+			if p.Provider != c.ID && p.Consumer != c.ID {
+				continue
+			}
+			consumer := n.Chain(p.Consumer)
+			_, consumerID, providerID, err := n.linkBetween(p.Provider, p.Consumer)
+			if err != nil {
+				return err
+			}
+			state := &n.state.Pairings[i]
+			if p.Provider == c.ID {
+				*state = PairingState{Provider: p.Provider, Consumer: p.Consumer, ConsumerID: consumerID, ProviderID: providerID}
+				msg, err := addConsumer(p, c, consumer, consumerID)
+				if err != nil {
+					return err
+				}
+				proposals = append(proposals, Proposal{Title: "Register consumer " + p.Consumer, Messages: []sdk.Msg{msg}})
+				record = append(record, func(id uint64) { state.ProviderProposal = id })
+			} else {
+				msgs, err := addProvider(p, c, n.Chain(p.Provider), providerID)
+				if err != nil {
+					return err
+				}
+				proposals = append(proposals, Proposal{Title: "Register provider " + p.Provider, Messages: msgs})
+				record = append(record, func(id uint64) { state.ConsumerProposal = id })
+			}
+		}
+		if len(proposals) == 0 {
+			continue
+		}
+		group.Go(func() error {
+			return n.report.step(c.ID, "governance", c.Nodes[0].Log, func() (string, error) {
+				ids, err := c.passProposals(groupCtx, proposals)
+				n.mu.Lock()
+				for i, id := range ids {
+					record[i](id)
+				}
+				n.mu.Unlock()
+				return fmt.Sprintf("proposals %v passed", ids), err
+			})
+		})
+	}
+	return group.Wait()
+}
+
+// addConsumer is what governance of the provider decides.
+func addConsumer(p *PairingSpec, provider, consumer *Chain, clientID string) (*providertypes.MsgAddConsumer, error) {
+	doubleSign, err1 := math.LegacyNewDecFromStr(p.DoubleSignSlash)
+	downtime, err2 := math.LegacyNewDecFromStr(p.DowntimeSlash)
+	return &providertypes.MsgAddConsumer{
+		Authority: provider.Authority(),
+		Config: providertypes.ConsumerConfig{
+			ClientId:                   clientID,
+			ChainId:                    consumer.ID,
+			ValidatorPrefix:            consumer.Prefix + sdk.PrefixValidator + sdk.PrefixOperator,
+			UnbondingPeriod:            time.Duration(p.UnbondingPeriod),
+			MaxSlashFractionDoubleSign: doubleSign,
+			MaxSlashFractionDowntime:   downtime,
+			BatchEpoch:                 time.Duration(p.BatchEpoch),
+		},
+	}, errors.Join(err1, err2)
+}
+
+// addProvider is what governance of the consumer decides: the registration and
+// the first price.
+func addProvider(p *PairingSpec, consumer, provider *Chain, clientID string) ([]sdk.Msg, error) {
+	discount, err1 := math.LegacyNewDecFromStr(p.Discount)
+	ratio, err2 := math.LegacyNewDecFromStr(p.MaxPowerRatio)
+	weight, err3 := math.LegacyNewDecFromStr(p.GovernanceWeight)
+	reward, err4 := math.LegacyNewDecFromStr(p.RewardRatio)
+	price, err5 := math.LegacyNewDecFromStr(p.Price)
+	maxCap, ok := math.NewIntFromString(p.MaxCap)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil || !ok {
+		return nil, errors.Join(err, ErrBadAmount)
+	}
+	return []sdk.Msg{
+		&consumertypes.MsgAddProvider{
+			Authority: consumer.Authority(),
+			Config: consumertypes.ProviderConfig{
+				ProviderId:         clientID,
+				ChainId:            provider.ID,
+				CollateralDenom:    provider.Denom,
+				CollateralDecimals: provider.Decimals,
+				PriceFeed:          "governance",
+				Discount:           discount,
+				MaxCap:             maxCap,
+				MaxPowerRatio:      ratio,
+				GovernanceWeight:   weight,
+				RewardRatio:        reward,
+			},
+		},
+		&consumertypes.MsgSetPrice{Authority: consumer.Authority(), ProviderId: clientID, Price: price},
+	}, nil
+}
+
+// openPairing opens the channel of one direction, from the consumer.
+func (n *Network) openPairing(ctx context.Context, p PairingSpec) (string, error) {
+	l, _, _, err := n.linkBetween(p.Provider, p.Consumer)
+	if err != nil {
+		return "", err
+	}
+	onConsumer, onProvider, err := n.openChannel(ctx, l, p.Consumer, meshtypes.PortConsumer, meshtypes.PortProvider, meshtypes.Version)
+	if err != nil {
+		return "", err
+	}
+	n.mu.Lock()
+	i := slices.IndexFunc(n.state.Pairings, func(s PairingState) bool {
+		return s.Provider == p.Provider && s.Consumer == p.Consumer
+	})
+	n.state.Pairings[i].ConsumerChannel, n.state.Pairings[i].ProviderChannel = onConsumer, onProvider
+	n.mu.Unlock()
+	return fmt.Sprintf("%s on %s, %s on %s", onConsumer, p.Consumer, onProvider, p.Provider), nil
+}
+
+func (n *Network) openTransfer(ctx context.Context, tr TransferSpec) (string, error) {
+	l, _, _, err := n.linkBetween(tr.From, tr.To)
+	if err != nil {
+		return "", err
+	}
+	a, b, err := n.openChannel(ctx, l, tr.From, transfertypes.PortID, transfertypes.PortID, transfertypes.V1)
+	if err != nil {
+		return "", err
+	}
+	n.mu.Lock()
+	n.state.Transfers = append(n.state.Transfers, ChannelState{A: tr.From, B: tr.To, AChannel: a, BChannel: b})
+	n.mu.Unlock()
+	return fmt.Sprintf("%s on %s, %s on %s", a, tr.From, b, tr.To), nil
+}
+
+// openChannelOn finds the open channel of a port on a connection: its id and
+// its counterparty's. The newest counts, should there be several.
+func (c *Chain) openChannelOn(ctx context.Context, connection, port string) (string, string, error) {
+	res, err := channeltypes.NewQueryClient(c.Conn()).ConnectionChannels(ctx, &channeltypes.QueryConnectionChannelsRequest{Connection: connection})
+	if err != nil {
+		return "", "", err
+	}
+	var own, other string
+	var newest uint64
+	for _, ch := range res.Channels {
+		seq, err := channeltypes.ParseChannelSequence(ch.ChannelId)
+		if err != nil {
+			return "", "", err
+		}
+		if ch.PortId == port && ch.State == channeltypes.OPEN && (own == "" || seq > newest) {
+			own, other, newest = ch.ChannelId, ch.Counterparty.ChannelId, seq
+		}
+	}
+	if own == "" {
+		return "", "", fmt.Errorf("no open channel of port %s on %s of %s", port, connection, c.ID)
+	}
+	return own, other, nil
+}

@@ -1,0 +1,278 @@
+package localnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// The relayer's configuration file, as github.com/cosmos/relayer/v2 reads it.
+type (
+	rlyConfig struct {
+		Global rlyGlobal           `yaml:"global"`
+		Chains map[string]rlyChain `yaml:"chains"`
+		Paths  map[string]rlyPath  `yaml:"paths"`
+	}
+	rlyGlobal struct {
+		APIListenAddr   string `yaml:"api-listen-addr"`
+		Timeout         string `yaml:"timeout"`
+		Memo            string `yaml:"memo"`
+		LightCacheSize  int    `yaml:"light-cache-size"`
+		LogLevel        string `yaml:"log-level"`
+		ICS20MemoLimit  int    `yaml:"ics20-memo-limit"`
+		MaxReceiverSize int    `yaml:"max-receiver-size"`
+	}
+	rlyChain struct {
+		Type  string        `yaml:"type"`
+		Value rlyChainValue `yaml:"value"`
+	}
+	rlyChainValue struct {
+		Key             string        `yaml:"key"`
+		ChainID         string        `yaml:"chain-id"`
+		RPCAddr         string        `yaml:"rpc-addr"`
+		AccountPrefix   string        `yaml:"account-prefix"`
+		KeyringBackend  string        `yaml:"keyring-backend"`
+		GasAdjustment   float64       `yaml:"gas-adjustment"`
+		GasPrices       string        `yaml:"gas-prices"`
+		MinGasAmount    int           `yaml:"min-gas-amount"`
+		MaxGasAmount    int           `yaml:"max-gas-amount"`
+		Debug           bool          `yaml:"debug"`
+		Timeout         string        `yaml:"timeout"`
+		BlockTimeout    string        `yaml:"block-timeout"`
+		OutputFormat    string        `yaml:"output-format"`
+		SignMode        string        `yaml:"sign-mode"`
+		ExtraCodecs     []string      `yaml:"extra-codecs"`
+		CoinType        int           `yaml:"coin-type"`
+		Algorithm       string        `yaml:"signing-algorithm"`
+		Broadcast       string        `yaml:"broadcast-mode"`
+		MinLoopDuration time.Duration `yaml:"min-loop-duration"`
+	}
+	rlyPath struct {
+		Src    rlyPathEnd `yaml:"src"`
+		Dst    rlyPathEnd `yaml:"dst"`
+		Filter rlyFilter  `yaml:"src-channel-filter"`
+	}
+	rlyPathEnd struct {
+		ChainID      string `yaml:"chain-id"`
+		ClientID     string `yaml:"client-id,omitempty"`
+		ConnectionID string `yaml:"connection-id,omitempty"`
+	}
+	rlyFilter struct {
+		Rule     string   `yaml:"rule"`
+		Channels []string `yaml:"channel-list"`
+	}
+)
+
+// relayerConfig is the relayer's configuration before it has made anything.
+func relayerConfig(chains []*Chain, links []link) rlyConfig {
+	cfg := rlyConfig{
+		// No debug server: it would need a port and nobody asks it.
+		Global: rlyGlobal{Timeout: "10s", LightCacheSize: 20, LogLevel: "info", MaxReceiverSize: 150},
+		Chains: map[string]rlyChain{},
+		Paths:  map[string]rlyPath{},
+	}
+	for _, c := range chains {
+		cfg.Chains[c.ID] = rlyChain{Type: "cosmos", Value: rlyChainValue{
+			Key: RelayerAccount, ChainID: c.ID, RPCAddr: fmt.Sprintf("http://127.0.0.1:%d", c.Nodes[0].Ports.RPC),
+			AccountPrefix: c.Prefix, KeyringBackend: "test", GasAdjustment: 1.5,
+			GasPrices: c.MinGasPrice.String() + c.Denom, Timeout: "10s", OutputFormat: "json",
+			SignMode: "direct", ExtraCodecs: []string{}, CoinType: 118, Algorithm: "secp256k1", Broadcast: "batch",
+			MinLoopDuration: max(200*time.Millisecond, c.BlockTime/4), // one second is the relayer's default
+		}}
+	}
+	for _, l := range links {
+		cfg.Paths[l.name()] = rlyPath{Src: rlyPathEnd{ChainID: l.a}, Dst: rlyPathEnd{ChainID: l.b}}
+	}
+	return cfg
+}
+
+func (n *Network) rlyConfigPath() string { return filepath.Join(n.relayer(), "config", "config.yaml") }
+
+func (n *Network) writeRlyConfig(cfg rlyConfig) error {
+	data, err := yaml.Marshal(cfg)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(n.rlyConfigPath()), 0o750); err != nil {
+		return err
+	}
+	return os.WriteFile(n.rlyConfigPath(), data, 0o600)
+}
+
+func (n *Network) readRlyConfig() (rlyConfig, error) {
+	var cfg rlyConfig
+	data, err := os.ReadFile(n.rlyConfigPath())
+	if err != nil {
+		return cfg, err
+	}
+	return cfg, yaml.Unmarshal(data, &cfg)
+}
+
+// rly runs a relayer command to its end.
+func (n *Network) rly(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, ErrTimeout)
+	defer cancel()
+	args = append(args, "--home", n.relayer())
+	err := n.launcher.run(ctx, n.state.Relayer.SetupLog, nil, n.state.Rly, args...)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// setUpRelayer gives the relayer its configuration and keys.
+func (n *Network) setUpRelayer(ctx context.Context, links []link) error {
+	var chains []*Chain
+	for _, c := range n.chains {
+		for _, l := range links {
+			if l.a == c.ID || l.b == c.ID {
+				chains = append(chains, c)
+				break
+			}
+		}
+	}
+	if err := n.writeRlyConfig(relayerConfig(chains, links)); err != nil {
+		return err
+	}
+	for _, c := range chains {
+		account, err := c.account(RelayerAccount)
+		if err != nil {
+			return err
+		}
+		if err := n.rly(ctx, "keys", "restore", c.ID, RelayerAccount, account.Mnemonic); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createClients makes the light clients that two chains have of one another.
+func (n *Network) createClients(ctx context.Context, l link, trustingPercent int) (LinkState, error) {
+	state := LinkState{Path: l.name(), A: l.a, B: l.b}
+	if err := n.rly(ctx, "transact", "clients", l.name(), "--client-tp-percentage", strconv.Itoa(trustingPercent)); err != nil {
+		return state, err
+	}
+	cfg, err := n.readRlyConfig()
+	if err != nil {
+		return state, err
+	}
+	path := cfg.Paths[l.name()]
+	state.AClient, state.BClient = path.Src.ClientID, path.Dst.ClientID
+	if state.AClient == "" || state.BClient == "" {
+		return state, errors.New("the relayer reports no clients")
+	}
+	return state, nil
+}
+
+// openConnection makes a connection out of the clients of a link.
+func (n *Network) openConnection(ctx context.Context, state *LinkState) error {
+	if err := n.settle(ctx, state.A, state.B); err != nil {
+		return err
+	}
+	if err := n.rly(ctx, "transact", "connection", state.Path, "--timeout", "10s", "--max-retries", "10"); err != nil {
+		return err
+	}
+	cfg, err := n.readRlyConfig()
+	if err != nil {
+		return err
+	}
+	path := cfg.Paths[state.Path]
+	if path.Src.ConnectionID == "" || path.Dst.ConnectionID == "" {
+		return errors.New("the relayer reports no connection")
+	}
+	n.mu.Lock()
+	state.AConnection, state.BConnection = path.Src.ConnectionID, path.Dst.ConnectionID
+	n.mu.Unlock()
+	// The relayer opens channels from a path's source. The way back is the same
+	// path with its ends exchanged; it is not relayed on, only opened from.
+	cfg.Paths[reversed(state.Path)] = rlyPath{Src: path.Dst, Dst: path.Src}
+	return n.writeRlyConfig(cfg)
+}
+
+// settle waits until what was done last can be proved: the relayer looks at the
+// block before the latest, and a proof of a block is in the next one's header.
+func (n *Network) settle(ctx context.Context, ids ...string) error {
+	for _, id := range ids {
+		if err := n.Chain(id).WaitBlocks(ctx, 2); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func reversed(path string) string { return path + "--reversed" }
+
+// openChannel opens an unordered channel, the handshake beginning on the chain
+// from. It returns the channel's ids on from and on the other chain.
+func (n *Network) openChannel(ctx context.Context, l LinkState, from, fromPort, toPort, version string) (string, string, error) {
+	path, connection := l.Path, l.AConnection
+	if from == l.B {
+		path, connection = reversed(l.Path), l.BConnection
+	}
+	if err := n.settle(ctx, l.A, l.B); err != nil {
+		return "", "", err
+	}
+	err := n.rly(ctx, "transact", "channel", path, "--src-port", fromPort, "--dst-port", toPort,
+		"--order", "unordered", "--version", version, "--override", "--timeout", "10s", "--max-retries", "10")
+	if err != nil {
+		return "", "", err
+	}
+	return n.Chain(from).openChannelOn(ctx, connection, fromPort)
+}
+
+// RelayerRunning reports whether the relayer's process is alive.
+func (n *Network) RelayerRunning() bool {
+	n.mu.Lock()
+	p := n.state.Relayer.Process
+	n.mu.Unlock()
+	return p != nil && p.alive()
+}
+
+// StartRelayer starts relaying on every link.
+func (n *Network) StartRelayer() error {
+	if n.RelayerRunning() || len(n.state.Links) == 0 {
+		return nil
+	}
+	args := append([]string{}, n.state.Relayer.Args...)
+	pid, err := n.launcher.start(n.state.Relayer.Log, nil, n.state.Rly, append(args, "--home", n.relayer())...)
+	if err != nil {
+		return stepErr("", "start relayer", n.state.Relayer.Log, err)
+	}
+	return n.setRelayer(&pid)
+}
+
+// StopRelayer ends the relayer; what it would have relayed waits on the chains.
+func (n *Network) StopRelayer() error {
+	n.mu.Lock()
+	p := n.state.Relayer.Process
+	n.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	if err := stopAll([]PID{*p}, 5*time.Second); err != nil {
+		return stepErr("", "stop relayer", n.state.Relayer.Log, err)
+	}
+	return n.setRelayer(nil)
+}
+
+func (n *Network) setRelayer(pid *PID) error {
+	n.mu.Lock()
+	n.state.Relayer.Process = pid
+	n.mu.Unlock()
+	return n.save()
+}
+
+// startArgs are the arguments with which the relayer relays on all links.
+func startArgs(links []LinkState, flush Duration) []string {
+	args := []string{"start"}
+	for _, l := range links {
+		args = append(args, l.Path)
+	}
+	return append(args, "--flush-interval", flush.String(), "--block-history", "50")
+}
