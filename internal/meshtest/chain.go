@@ -52,6 +52,8 @@ type Chain struct {
 	blocks       []*Block
 	misbehaviour []abci.Misbehavior
 	pending      []abci.Event
+	// firstHeight is the first block in the application's store.
+	firstHeight int64
 }
 
 // Block is what a block did.
@@ -153,12 +155,13 @@ func newChain(n *Network, cfg ChainConfig) *Chain {
 	c.SendMsgsOverride = c.sendForTesting
 
 	c.start()
+	c.firstHeight = cfg.InitialHeight
 	res, err := c.App.InitChain(&abci.RequestInitChain{
 		Time:            n.coord.CurrentTime,
 		ChainId:         c.ChainID,
 		ConsensusParams: consensusParams(),
 		AppStateBytes:   c.genesis(cfg),
-		InitialHeight:   1,
+		InitialHeight:   cfg.InitialHeight,
 	})
 	require.NoError(n, err, c.ChainID)
 
@@ -168,7 +171,7 @@ func newChain(n *Network, cfg ChainConfig) *Chain {
 	c.NextVals = c.Vals.Copy()
 	c.ProposedHeader = cmtproto.Header{
 		ChainID:            c.ChainID,
-		Height:             1,
+		Height:             cfg.InitialHeight,
 		Time:               n.coord.CurrentTime,
 		ValidatorsHash:     c.Vals.Hash(),
 		NextValidatorsHash: c.NextVals.Hash(),
@@ -217,7 +220,7 @@ func (c *Chain) sendForTesting(msgs ...sdk.Msg) (*abci.ExecTxResult, error) {
 
 // lastCommit returns the votes on the block before, with the powers that signed it.
 func (c *Chain) lastCommit() abci.CommitInfo {
-	if c.LatestCommittedHeader == nil {
+	if c.ProposedHeader.Height == c.firstHeight {
 		return abci.CommitInfo{}
 	}
 	absent := map[string]bool{}

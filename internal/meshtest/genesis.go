@@ -36,8 +36,8 @@ import (
 const (
 	// Epoch is the epoch of both modules.
 	Epoch = 10 * time.Second
-	// Unbonding is x/staking's unbonding period.
-	Unbonding = 10 * time.Minute
+	// UnbondingTime is x/staking's unbonding period.
+	UnbondingTime = 10 * time.Minute
 	// Margin is taken off it for the freshness limit.
 	Margin = time.Minute
 	// Silence is the longest that a provider may be silent.
@@ -60,8 +60,10 @@ type ChainConfig struct {
 	Validators []int64
 	// Delegators are named accounts; default alice, bob, carol and dave with 200 tokens staked among them.
 	Delegators []Delegator
-	// Unbonding is x/staking's unbonding period; default Unbonding.
+	// Unbonding is x/staking's unbonding period; default UnbondingTime.
 	Unbonding time.Duration
+	// InitialHeight is the height of the first block; default 1.
+	InitialHeight int64
 	// Genesis edits the genesis state last.
 	Genesis func(*Genesis)
 }
@@ -138,7 +140,10 @@ func (cfg ChainConfig) withDefaults() ChainConfig {
 		}
 	}
 	if cfg.Unbonding == 0 {
-		cfg.Unbonding = Unbonding
+		cfg.Unbonding = UnbondingTime
+	}
+	if cfg.InitialHeight == 0 {
+		cfg.InitialHeight = 1
 	}
 	return cfg
 }

@@ -113,7 +113,9 @@ func (e *End) path(portA, portB string) *ibctesting.Path {
 
 // Channel returns ibctesting's path for opening a mesh channel, with e as the initiating end: the consumer's port here,
 // the provider's port there.
-func (e *End) Channel() *ibctesting.Path { return e.path(meshtypes.PortConsumer, meshtypes.PortProvider) }
+func (e *End) Channel() *ibctesting.Path {
+	return e.path(meshtypes.PortConsumer, meshtypes.PortProvider)
+}
 
 // end returns the end of a link that a connection of a chain is.
 func (n *Network) end(c *Chain, connection string) *End {
@@ -169,7 +171,9 @@ func (e *End) MsgUpdateClient() sdk.Msg {
 }
 
 // proven says whether the chain has a header over the state of a block.
-func (e *End) proven(height int64) bool { return e.Chain.LatestCommittedHeader.Header.Height > height }
+func (e *End) proven(height int64) bool {
+	return e.Chain.LatestCommittedHeader.Header.Height > max(height, e.Chain.firstHeight)
+}
 
 // proof returns a proof of an IBC key's value or absence here that the newest header verifies, and its height.
 func (e *End) proof(key []byte) ([]byte, clienttypes.Height) {

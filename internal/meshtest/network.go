@@ -36,6 +36,8 @@ type Network struct {
 	chains []*Chain
 	byName map[string]*Chain
 	links  []*Link
+
+	pairings []*Pairing
 }
 
 // NewNetwork starts one chain for each config. Everything is derived from the seed, which is printed if the test
@@ -103,6 +105,7 @@ func (n *Network) StepBy(d time.Duration) {
 			c.NextBlock()
 		}
 	}
+	n.checkBacking()
 }
 
 // Steps makes count steps.

@@ -111,3 +111,29 @@ func TestClientsStayAliveAndExpire(t *testing.T) {
 	require.Equal(t, exported.Expired, link.A.ClientStatus())
 	require.Equal(t, exported.Expired, link.B.ClientStatus())
 }
+
+func TestRestartKeepsClientsAndPacketsInFlight(t *testing.T) {
+	n, alpha, beta := pair(t)
+	path := n.Connect(alpha, beta).A.TransferChannel()
+	alice := alpha.Account("alice")
+	alice.Send(alpha.MsgUndelegate("alice", alpha.Validators[0], 3*meshtest.One))
+	n.Relayer.Policy = meshtest.HoldAll
+	alice.Send(&transfertypes.MsgTransfer{
+		SourcePort: transfertypes.PortID, SourceChannel: path.EndpointA.ChannelID,
+		Token:  sdk.NewInt64Coin(alpha.Denom, 7),
+		Sender: alice.String(), Receiver: beta.Account("bob").String(),
+		TimeoutHeight:    clienttypes.ZeroHeight(),
+		TimeoutTimestamp: uint64(n.Now().Add(time.Hour).UnixNano()),
+	})
+	alpha.Restart()
+	beta.Restart()
+	n.Relayer.Policy = meshtest.Perfect
+	n.Steps(10)
+	require.Empty(t, n.Relayer.InFlight())
+	denom := transfertypes.NewDenom(alpha.Denom, transfertypes.NewHop(transfertypes.PortID, path.EndpointB.ChannelID)).IBCDenom()
+	require.EqualValues(t, 7, beta.App.BankKeeper.GetBalance(beta.CommittedContext(), beta.Account("bob").Address(), denom).Amount.Int64())
+	require.Len(t, alpha.Unbondings("alice"), 1)
+	n.AdvanceIn(meshtest.UnbondingTime, 30*time.Second)
+	n.Step()
+	require.Empty(t, alpha.Unbondings("alice"))
+}

@@ -269,7 +269,7 @@ func (r *Relayer) deliver(t *Transit) bool {
 func (r *Relayer) timeOut(t *Transit) {
 	closed := t.To.channelState(t) == channeltypes.CLOSED
 	late := t.To.Chain.LatestCommittedHeader.GetTime().UnixNano() >= int64(t.Packet.TimeoutTimestamp)
-	if !closed && !late {
+	if !closed && !late || !t.To.proven(0) {
 		return
 	}
 	if !r.update(t.From) {
