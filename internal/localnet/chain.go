@@ -270,7 +270,7 @@ func (c *Chain) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.net.state.Meshd, withHome...) //nolint:gosec // running it is the purpose
 	// Flags that are not given come from the environment.
 	cmd.Env = append(append(os.Environ(), c.env()...),
-		"MESHD_GAS=auto", "MESHD_GAS_ADJUSTMENT=1.5", "MESHD_GAS_PRICES="+c.MinGasPrice.String()+c.Denom)
+		"MESHD_NODE="+tcp(c.primary().Ports.RPC), "MESHD_GAS=auto", "MESHD_GAS_ADJUSTMENT=1.5", "MESHD_GAS_PRICES="+c.MinGasPrice.String()+c.Denom)
 	return cmd
 }
 

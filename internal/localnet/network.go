@@ -152,12 +152,7 @@ func (n *Network) bringUp(ctx context.Context, topo *Topology, ports map[string]
 	for _, c := range n.chains {
 		group.Go(func() error {
 			return n.report.step(c.ID, "start nodes", c.Nodes[0].Log, func() (string, error) {
-				for _, node := range c.Nodes {
-					if err := node.WaitReady(groupCtx, firstHeight, 2*time.Minute); err != nil {
-						return "", err
-					}
-				}
-				return "RPC " + tcp(c.Nodes[0].Ports.RPC), nil
+				return "RPC " + tcp(c.Nodes[0].Ports.RPC), c.waitReady(groupCtx)
 			})
 		})
 	}
@@ -171,6 +166,15 @@ func (n *Network) bringUp(ctx context.Context, topo *Topology, ports map[string]
 	n.state.Phase = PhaseRunning
 	n.mu.Unlock()
 	return n.save()
+}
+
+// waitReady waits for all nodes together: if one dies the others may wait in vain.
+func (c *Chain) waitReady(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, node := range c.Nodes {
+		group.Go(func() error { return node.WaitReady(ctx, firstHeight, 2*time.Minute) })
+	}
+	return group.Wait()
 }
 
 // cause prefers the reason why the work was stopped to what that led to.

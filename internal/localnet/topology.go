@@ -167,7 +167,7 @@ const (
 	DefaultStake           = "100000000"
 	DefaultMinGasPrice     = "0.001"
 	DefaultFlushInterval   = Duration(20 * time.Second)
-	DefaultTrustingPercent = 66
+	DefaultTrustingPercent = 80
 	DefaultDecimals        = 6
 
 	maxValidators = 100
