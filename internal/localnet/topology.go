@@ -17,6 +17,8 @@ import (
 	"cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	consumertypes "github.com/mesh-security/mesh/x/consumer/types"
 )
 
 // Topology describes a network: its chains, who secures whom, and who has
@@ -300,7 +302,7 @@ func (t *Topology) setDefaults() {
 		setDefault(&p.Price, "1")
 		setDefault(&p.Discount, "0")
 		setDefault(&p.MaxCap, "1000000000000")
-		setDefault(&p.MaxPowerRatio, "0.3")
+		setDefault(&p.MaxPowerRatio, math.LegacyNewDecWithPrec(3, 1).QuoInt64(t.providersOf(p.Consumer)).String())
 		setDefault(&p.GovernanceWeight, "0")
 		setDefault(&p.RewardRatio, "1")
 		setDefault(&p.DoubleSignSlash, "0.05")
@@ -309,6 +311,15 @@ func (t *Topology) setDefaults() {
 			setDefault(&p.UnbondingPeriod, c.UnbondingTime)
 		}
 	}
+}
+
+func (t *Topology) providersOf(consumer string) (n int64) {
+	for _, p := range t.Pairings {
+		if p.Consumer == consumer {
+			n++
+		}
+	}
+	return n
 }
 
 func (t *Topology) chain(id string) *ChainSpec {
@@ -389,6 +400,11 @@ func (t *Topology) Validate() error {
 		directions[p.Name()] = true
 		p.validate(where+" "+p.Name(), add)
 	}
+	for _, c := range t.Chains {
+		if sum := t.powerRatios(c.ID); sum.MulInt64(3).GTE(math.LegacyOneDec()) {
+			add("pairings", ErrBadRatio, "the max_power_ratio of all providers of %s add up to %s, not below one third", c.ID, sum)
+		}
+	}
 	channels := map[string]bool{}
 	for i, tr := range t.Transfers {
 		where := fmt.Sprintf("transfers[%d]", i)
@@ -402,6 +418,18 @@ func (t *Topology) Validate() error {
 		channels[name] = true
 	}
 	return errors.Join(errs...)
+}
+
+// powerRatios adds up what the providers of a consumer may have; what is no
+// number is reported elsewhere.
+func (t *Topology) powerRatios(consumer string) math.LegacyDec {
+	sum := math.LegacyZeroDec()
+	for _, p := range t.Pairings {
+		if r, err := math.LegacyNewDecFromStr(p.MaxPowerRatio); err == nil && p.Consumer == consumer {
+			sum = sum.Add(r)
+		}
+	}
+	return sum
 }
 
 type report func(where string, cause error, format string, args ...any)
@@ -477,14 +505,15 @@ func (c *ChainSpec) validate(where string, add report) {
 			add(where+"."+d.key, ErrBadDuration, "%s is shorter than %s", d.val, d.min)
 		}
 	}
-	if c.EpochLength >= c.UnbondingTime {
-		add(where+".epoch_length", ErrBadDuration, "%s is not shorter than the unbonding time, %s", c.EpochLength, c.UnbondingTime)
+	if c.EpochLength > c.UnbondingTime/consumertypes.EpochsPerUnbonding {
+		add(where+".epoch_length", ErrBadDuration, "%s is more than 1/%d of the unbonding time, %s",
+			c.EpochLength, consumertypes.EpochsPerUnbonding, c.UnbondingTime)
 	}
 	if c.FreshnessMargin < c.EpochLength || c.FreshnessMargin >= c.UnbondingTime {
 		add(where+".freshness_margin", ErrBadDuration, "%s is not between the epoch length, %s, and the unbonding time, %s",
 			c.FreshnessMargin, c.EpochLength, c.UnbondingTime)
-	} else if c.MaxProviderSilence <= 0 || c.MaxProviderSilence > c.UnbondingTime-c.FreshnessMargin {
-		add(where+".max_provider_silence", ErrBadDuration, "%s is not above 0 and at most the unbonding time less the freshness margin, %s",
+	} else if c.MaxProviderSilence <= 0 || c.MaxProviderSilence >= c.UnbondingTime-c.FreshnessMargin {
+		add(where+".max_provider_silence", ErrBadDuration, "%s is not above 0 and below the unbonding time less the freshness margin, %s",
 			c.MaxProviderSilence, c.UnbondingTime-c.FreshnessMargin)
 	}
 	if price, err := math.LegacyNewDecFromStr(c.MinGasPrice); err != nil || price.IsNegative() {
@@ -538,7 +567,7 @@ func (p *PairingSpec) validate(where string, add report) {
 		{"max_power_ratio", p.MaxPowerRatio, func(d math.LegacyDec) bool { return !d.IsNegative() && d.LT(one) }, "at least 0 and below 1"},
 		{"governance_weight", p.GovernanceWeight, inUnit, "between 0 and 1"},
 		{"reward_ratio", p.RewardRatio, inUnit, "between 0 and 1"},
-		{"double_sign_slash", p.DoubleSignSlash, inUnit, "between 0 and 1"},
+		{"double_sign_slash", p.DoubleSignSlash, func(d math.LegacyDec) bool { return inUnit(d) && d.IsPositive() }, "above 0 and at most 1"},
 		{"downtime_slash", p.DowntimeSlash, inUnit, "between 0 and 1"},
 	} {
 		if dec, err := math.LegacyNewDecFromStr(r.val); err != nil || !r.ok(dec) {
