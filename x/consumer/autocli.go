@@ -1,0 +1,84 @@
+package consumer
+
+import (
+	autocliv1 "cosmossdk.io/api/cosmos/autocli/v1"
+
+	"github.com/mesh-security/mesh/x/consumer/types"
+)
+
+// AutoCLIOptions describes the module's commands. Its messages are sent by governance, in proposals.
+func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
+	provider := []*autocliv1.PositionalArgDescriptor{{ProtoField: "provider_id"}}
+	query := "meshd query " + types.ModuleName + " "
+	return &autocliv1.ModuleOptions{
+		Query: &autocliv1.ServiceCommandDescriptor{
+			Service: types.QueryServiceName,
+			RpcCommandOptions: []*autocliv1.RpcCommandOptions{
+				{RpcMethod: "Params", Use: "params", Short: "Show the parameters", Example: query + "params"},
+				{
+					RpcMethod: "Providers", Use: "providers", Short: "List the providers, removed ones included",
+					Long:    "List the providers with their caps of the moment, virtual stake and freshness. --status selects one status.",
+					Example: query + "providers --status provider-status-active",
+				},
+				{
+					RpcMethod: "Provider", Use: "provider [provider-id]", Short: "Show a provider with its limits of the moment",
+					Example: query + "provider 07-tendermint-0", PositionalArgs: provider,
+				},
+				{
+					RpcMethod: "Stakes", Use: "stakes [provider-id]", Short: "List what a provider has on each validator",
+					Long:    "List, by validator, the amount reported, what of it is executed, the target if a change is pending, and the virtual stake.",
+					Example: query + "stakes 07-tendermint-0 --page-limit 50", PositionalArgs: provider,
+				},
+				{
+					RpcMethod: "ValidatorStakes", Use: "validator-stakes [validator]", Short: "List what each provider has on a validator",
+					Example:        query + "validator-stakes meshvaloper1…",
+					PositionalArgs: []*autocliv1.PositionalArgDescriptor{{ProtoField: "validator"}},
+				},
+				{
+					RpcMethod: "Validators", Use: "validators", Short: "List the validators with native and virtual tokens",
+					Example: query + "validators",
+				},
+				{
+					RpcMethod: "Price", Use: "price [provider-id]", Short: "Show a provider's price: posted, in force, and its age",
+					Example: query + "price 07-tendermint-0", PositionalArgs: provider,
+				},
+				{RpcMethod: "Epoch", Use: "epoch", Short: "Show the epoch and how far its plan is executed", Example: query + "epoch"},
+				{
+					RpcMethod: "Supply", Use: "supply", Short: "Show the supply of the bond denom with and without virtual stake",
+					Example: query + "supply",
+				},
+				{
+					RpcMethod: "Security", Use: "security", Short: "Show the bonded stake: native, virtual, and by provider",
+					Example: query + "security",
+				},
+			},
+		},
+		Tx: &autocliv1.ServiceCommandDescriptor{
+			Service: types.MsgServiceName,
+			RpcCommandOptions: []*autocliv1.RpcCommandOptions{
+				// Nested messages do not fit on a command line: these go into a proposal's JSON.
+				{RpcMethod: "AddProvider", Skip: true},
+				{RpcMethod: "UpdateProvider", Skip: true},
+				proposal("RemoveProvider", "remove-provider [provider-id]", "Propose to remove a provider", "remove-provider 07-tendermint-0", "provider_id"),
+				proposal("PauseProvider", "pause-provider [provider-id]", "Propose to pause a provider", "pause-provider 07-tendermint-0", "provider_id"),
+				proposal("ResumeProvider", "resume-provider [provider-id]", "Propose to end a provider's pause", "resume-provider 07-tendermint-0", "provider_id"),
+				proposal("SetPrice", "set-price [provider-id] [price]",
+					"Propose a price, in whole native tokens per whole collateral token", "set-price 07-tendermint-0 0.45", "provider_id", "price"),
+				proposal("RetireChannel", "retire-channel [provider-id]", "Propose to give up a provider's channel", "retire-channel 07-tendermint-0", "provider_id"),
+				{RpcMethod: "UpdateParams", Skip: true},
+			},
+		},
+	}
+}
+
+// proposal describes a command that submits a governance proposal with one message.
+func proposal(method, use, short, example string, args ...string) *autocliv1.RpcCommandOptions {
+	options := &autocliv1.RpcCommandOptions{
+		RpcMethod: method, Use: use, Short: short, GovProposal: true,
+		Example: "meshd tx " + types.ModuleName + " " + example + " --title … --summary … --deposit 10000000umesh --from alice",
+	}
+	for _, arg := range args {
+		options.PositionalArgs = append(options.PositionalArgs, &autocliv1.PositionalArgDescriptor{ProtoField: arg})
+	}
+	return options
+}

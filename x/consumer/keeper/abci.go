@@ -1,0 +1,39 @@
+package keeper
+
+import (
+	"context"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+)
+
+// BeginBlock sums up virtual stake for the modules that ask in every block.
+//
+// CONTRACT: it runs before x/mint's.
+func (k *Keeper) BeginBlock(ctx context.Context) error {
+	k.stage(sdk.UnwrapSDKContext(ctx), "supply", k.cacheSupply)
+	return nil
+}
+
+// EndBlock removes virtual stake that lost its company, ends the epoch or continues its plan, marks validators that have
+// changed, and sends reports. Each stage is isolated: none can fail the block or stop another.
+//
+// CONTRACT: it runs before x/staking's, so that the validator set follows in the same block.
+func (k *Keeper) EndBlock(goCtx context.Context) error {
+	ctx := sdk.UnwrapSDKContext(goCtx)
+	k.stage(ctx, "strays", k.removeStrays)
+	due := false
+	k.stage(ctx, "clock", func(ctx sdk.Context) (err error) {
+		due, err = k.epochDue(ctx)
+		return err
+	})
+	if due {
+		k.stage(ctx, "epoch", k.endEpoch)
+	} else {
+		k.stage(ctx, "plan", k.continuePlan)
+	}
+	k.stage(ctx, "changed", k.drainChanged)
+	k.stage(ctx, "marks", k.markAll)
+	k.stage(ctx, "reports", k.sendDueReports)
+	k.stage(ctx, "prune", k.pruneFlows)
+	return nil
+}

@@ -1,0 +1,81 @@
+package keeper
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cosmos/gogoproto/proto"
+
+	errorsmod "cosmossdk.io/errors"
+
+	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	"github.com/mesh-security/mesh/x/consumer/types"
+)
+
+// changeGas bounds what one change of a virtual delegation may cost; a validator whose rewards hold a thousand denoms
+// stays far below. blockGas is what all changes of a block may have used before another one is begun.
+const (
+	changeGas = 100_000_000
+	blockGas  = 300_000_000
+)
+
+// safely runs fn and turns a panic into an error. Running out of the gas of the transaction around it goes on.
+func safely(fn func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, outOfGas := r.(storetypes.ErrorOutOfGas); outOfGas {
+				panic(r)
+			}
+			err = errorsmod.Wrap(types.ErrPanic, fmt.Sprint(r))
+		}
+	}()
+	return fn()
+}
+
+// isolated runs fn in a cache context with its own gas meter, which it returns. What fn wrote, and its events, count only
+// if it neither fails nor panics nor runs out of gas.
+func isolated(ctx sdk.Context, gas storetypes.Gas, fn func(sdk.Context) error) (used storetypes.Gas, err error) {
+	cacheCtx, write := ctx.CacheContext()
+	meter := storetypes.NewGasMeter(gas)
+	cacheCtx = cacheCtx.WithGasMeter(meter)
+	defer func() {
+		used = meter.GasConsumedToLimit()
+		if r := recover(); r != nil {
+			err = errorsmod.Wrap(types.ErrPanic, fmt.Sprint(r))
+		}
+	}()
+	if err := fn(cacheCtx); err != nil {
+		return 0, err
+	}
+	write()
+	return 0, nil
+}
+
+// stage runs one part of a block. If it fails, what it wrote is discarded, an event says so, and the block goes on.
+func (k *Keeper) stage(ctx sdk.Context, name string, fn func(sdk.Context) error) {
+	cacheCtx, write := ctx.CacheContext()
+	cacheCtx = cacheCtx.WithGasMeter(storetypes.NewInfiniteGasMeter())
+	err := func() (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = errorsmod.Wrap(types.ErrPanic, fmt.Sprint(r))
+			}
+		}()
+		return fn(cacheCtx)
+	}()
+	if err != nil {
+		k.Logger(ctx).Error("stage failed", "stage", name, "error", err)
+		k.emit(ctx, &types.EventStageFailed{Stage: name, Reason: err.Error()})
+		return
+	}
+	write()
+}
+
+// emit emits a typed event. An event that cannot be encoded is logged and nothing else: events are no state.
+func (k *Keeper) emit(ctx context.Context, event proto.Message) {
+	if err := sdk.UnwrapSDKContext(ctx).EventManager().EmitTypedEvent(event); err != nil {
+		k.Logger(ctx).Error("event lost", "event", fmt.Sprintf("%T", event), "error", err)
+	}
+}

@@ -1,0 +1,281 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+
+	"cosmossdk.io/collections"
+	errorsmod "cosmossdk.io/errors"
+	sdkmath "cosmossdk.io/math"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
+
+	"github.com/mesh-security/mesh/x/consumer/types"
+)
+
+// moved is what one change of a virtual delegation did.
+type moved struct {
+	// tokens are the native tokens that came or left, shares those of the delegation.
+	tokens sdkmath.Int
+	shares sdkmath.LegacyDec
+	// bonded says which of x/staking's pools they belong to.
+	bonded bool
+}
+
+func nothingMoved() moved {
+	return moved{tokens: sdkmath.ZeroInt(), shares: sdkmath.LegacyZeroDec()}
+}
+
+// virtualStake returns a provider's virtual delegation to a validator and the validator. Without a delegation the shares
+// are zero; without a validator found is false.
+func (k *Keeper) virtualStake(
+	ctx context.Context, providerID string, valAddr sdk.ValAddress,
+) (validator stakingtypes.Validator, shares sdkmath.LegacyDec, found bool, err error) {
+	shares = sdkmath.LegacyZeroDec()
+	validator, err = k.staking.GetValidator(ctx, valAddr)
+	if errors.Is(err, stakingtypes.ErrNoValidatorFound) {
+		return validator, shares, false, nil
+	}
+	if err != nil {
+		return validator, shares, false, err
+	}
+	delegation, err := k.staking.GetDelegation(ctx, types.VirtualAccount(providerID), valAddr)
+	if errors.Is(err, stakingtypes.ErrNoDelegation) {
+		return validator, shares, true, nil
+	}
+	if err != nil {
+		return validator, shares, true, err
+	}
+	return validator, delegation.Shares, true, nil
+}
+
+// VirtualTokens returns a provider's virtual stake on a validator, in native tokens.
+func (k *Keeper) VirtualTokens(ctx context.Context, providerID string, valAddr sdk.ValAddress) (sdkmath.Int, error) {
+	validator, shares, _, err := k.virtualStake(ctx, providerID, valAddr)
+	if err != nil {
+		return sdkmath.ZeroInt(), err
+	}
+	return tokensOf(validator, shares), nil
+}
+
+// hasVirtualStake says whether the provider has any virtual delegation.
+func (k *Keeper) hasVirtualStake(ctx context.Context, providerID string) (found bool, err error) {
+	err = k.staking.IterateDelegatorDelegations(ctx, types.VirtualAccount(providerID), func(stakingtypes.Delegation) bool {
+		found = true
+		return true
+	})
+	return found, err
+}
+
+// lower brings a virtual delegation down to at most target tokens, or removes it, with all its shares, if target is
+// zero. It moves no coins: settle does.
+//
+// The shares kept are those worth target, rounded down. What x/staking leaves in the validator by rounding the tokens
+// removed is less than one token, so afterwards the delegation is worth target or one token less.
+func (k *Keeper) lower(ctx context.Context, providerID string, valAddr sdk.ValAddress, target sdkmath.Int) (moved, error) {
+	validator, shares, found, err := k.virtualStake(ctx, providerID, valAddr)
+	if err != nil || !found || !shares.IsPositive() {
+		return nothingMoved(), err
+	}
+	remove := shares
+	if target.IsPositive() {
+		if tokensOf(validator, shares).LTE(target) {
+			return nothingMoved(), nil
+		}
+		keep, err := validator.SharesFromTokensTruncated(target)
+		if err != nil {
+			return nothingMoved(), err
+		}
+		remove = shares.Sub(keep)
+	}
+	bonded := validator.IsBonded() // before: unbonding the last share may remove the validator
+	tokens, err := k.staking.Unbond(ctx, types.VirtualAccount(providerID), valAddr, remove)
+	if err != nil {
+		return nothingMoved(), err
+	}
+	return moved{tokens: tokens, shares: remove, bonded: bonded}, nil
+}
+
+// raise brings a virtual delegation up to target tokens, by at most room. It moves no coins: settle does, so x/staking is
+// told that the coins are in the validator's pool already.
+//
+// The shares issued are rounded down, so afterwards the delegation is worth at most target. At a rate other than 1:1 it
+// may stay a token short; that token is not chased.
+func (k *Keeper) raise(ctx context.Context, providerID string, valAddr sdk.ValAddress, target, room sdkmath.Int) (moved, error) {
+	validator, shares, found, err := k.virtualStake(ctx, providerID, valAddr)
+	if err != nil {
+		return nothingMoved(), err
+	}
+	if !found {
+		return nothingMoved(), stakingtypes.ErrNoValidatorFound
+	}
+	amount := sdkmath.MinInt(target.Sub(tokensOf(validator, shares)), room)
+	if !amount.IsPositive() {
+		return nothingMoved(), nil
+	}
+	issued, err := k.staking.Delegate(ctx, types.VirtualAccount(providerID), amount, validator.GetStatus(), validator, false)
+	if err != nil {
+		return nothingMoved(), err
+	}
+	return moved{tokens: amount, shares: issued, bonded: validator.IsBonded()}, nil
+}
+
+// tally adds up what changes of virtual stake did, until settle writes it.
+type tally struct {
+	// came and left are tokens by pool: not bonded, bonded.
+	came, left [2]sdkmath.Int
+	validators []sdk.ValAddress
+	byVal      map[string]*valTally
+}
+
+type valTally struct {
+	came, left sdkmath.Int
+	shares     sdkmath.LegacyDec
+}
+
+func newTally() *tally {
+	zero := sdkmath.ZeroInt()
+	return &tally{came: [2]sdkmath.Int{zero, zero}, left: [2]sdkmath.Int{zero, zero}, byVal: map[string]*valTally{}}
+}
+
+func (t *tally) add(valAddr sdk.ValAddress, m moved, increase bool) {
+	v, ok := t.byVal[string(valAddr)]
+	if !ok {
+		v = &valTally{came: sdkmath.ZeroInt(), left: sdkmath.ZeroInt(), shares: sdkmath.LegacyZeroDec()}
+		t.byVal[string(valAddr)] = v
+		t.validators = append(t.validators, valAddr)
+	}
+	pool := 0
+	if m.bonded {
+		pool = 1
+	}
+	if increase {
+		t.came[pool] = t.came[pool].Add(m.tokens)
+		v.came, v.shares = v.came.Add(m.tokens), v.shares.Add(m.shares)
+	} else {
+		t.left[pool] = t.left[pool].Add(m.tokens)
+		v.left, v.shares = v.left.Add(m.tokens), v.shares.Sub(m.shares)
+	}
+}
+
+// settle mints what came into x/staking's pools and burns what left them, once for all changes, and records the flows and
+// the shares. It must succeed in the same cache context as the changes, or none of them counts.
+func (k *Keeper) settle(ctx context.Context, t *tally) error {
+	denom, err := k.staking.BondDenom(ctx)
+	if err != nil {
+		return err
+	}
+	pools := [2]string{stakingtypes.NotBondedPoolName, stakingtypes.BondedPoolName}
+	for i, pool := range pools {
+		if t.came[i].IsPositive() {
+			coins := sdk.NewCoins(sdk.NewCoin(denom, t.came[i]))
+			if err := k.bank.MintCoins(ctx, types.ModuleName, coins); err != nil {
+				return errorsmod.Wrapf(types.ErrSupplySettlement, "mint: %s", err)
+			}
+			if err := k.bank.SendCoinsFromModuleToModule(ctx, types.ModuleName, pool, coins); err != nil {
+				return errorsmod.Wrapf(types.ErrSupplySettlement, "send to %s: %s", pool, err)
+			}
+		}
+		if t.left[i].IsPositive() {
+			coins := sdk.NewCoins(sdk.NewCoin(denom, t.left[i]))
+			if err := k.bank.BurnCoins(ctx, pool, coins); err != nil {
+				return errorsmod.Wrapf(types.ErrSupplySettlement, "burn from %s: %s", pool, err)
+			}
+		}
+	}
+	for _, valAddr := range t.validators {
+		v := t.byVal[string(valAddr)]
+		if err := k.Flows.Add(ctx, valAddr, v.left, v.came); err != nil {
+			return err
+		}
+		if err := k.addVirtualShares(ctx, valAddr, v.shares); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// virtualShares returns the shares of all virtual delegations to a validator.
+func (k *Keeper) virtualShares(ctx context.Context, valAddr sdk.ValAddress) (sdkmath.LegacyDec, error) {
+	shares, err := k.VirtualShares.Get(ctx, valAddr)
+	if errors.Is(err, collections.ErrNotFound) {
+		return sdkmath.LegacyZeroDec(), nil
+	}
+	return shares, err
+}
+
+func (k *Keeper) addVirtualShares(ctx context.Context, valAddr sdk.ValAddress, delta sdkmath.LegacyDec) error {
+	if delta.IsZero() {
+		return nil
+	}
+	shares, err := k.virtualShares(ctx, valAddr)
+	if err != nil {
+		return err
+	}
+	shares = shares.Add(delta)
+	if shares.IsZero() {
+		return k.VirtualShares.Remove(ctx, valAddr)
+	}
+	return k.VirtualShares.Set(ctx, valAddr, shares)
+}
+
+// removeStrays removes the virtual stake of validators that have no native delegation left: nobody there answers for
+// what the validator does. Bounded; what is left is done in the next block.
+func (k *Keeper) removeStrays(ctx sdk.Context) error {
+	params, err := k.Params.Get(ctx)
+	if err != nil {
+		return err
+	}
+	strays, err := firstKeys(ctx, k.Strays, int(params.MaxEpochOperations))
+	if err != nil || len(strays) == 0 {
+		return err
+	}
+	providers, err := k.allProviders(ctx)
+	if err != nil {
+		return err
+	}
+	var changes []change
+	for _, val := range strays {
+		if err := k.Strays.Remove(ctx, val); err != nil {
+			return err
+		}
+		validator, err := k.staking.GetValidator(ctx, val)
+		if errors.Is(err, stakingtypes.ErrNoValidatorFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		shares, err := k.virtualShares(ctx, val)
+		if err != nil {
+			return err
+		}
+		if !shares.IsPositive() || validator.DelegatorShares.GT(shares) {
+			continue
+		}
+		for _, p := range providers {
+			c, err := k.removal(ctx, p.Config.ProviderId, val)
+			if err != nil {
+				return err
+			}
+			changes = append(changes, c)
+		}
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	_, err = k.execute(ctx, params, changes)
+	return err
+}
+
+// removal is the change that takes away all of a provider's virtual stake on a validator. It executes no seq.
+func (k *Keeper) removal(ctx context.Context, providerID string, valAddr sdk.ValAddress) (change, error) {
+	rec, _, err := k.getStake(ctx, providerID, valAddr)
+	if err != nil {
+		return change{}, err
+	}
+	return change{provider: providerID, valAddr: valAddr, target: types.Target{
+		Tokens: sdkmath.ZeroInt(), Seq: rec.ExecutedSeq, Amount: rec.ExecutedAmount, Price: rec.Price,
+	}}, nil
+}
