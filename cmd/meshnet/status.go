@@ -64,7 +64,7 @@ func printEndpoints(w io.Writer, s localnet.Status) {
 			row(c.ID, c.RPC, c.GRPC, c.API, c.Denom, len(c.Nodes))
 		}
 	})
-	printPairings(w, s)
+	printLinks(w, s)
 	fmt.Fprintln(w)
 	table(w, func(row func(...any)) {
 		row("CHAIN", "ACCOUNT", "ADDRESS")
@@ -76,14 +76,23 @@ func printEndpoints(w io.Writer, s localnet.Status) {
 	})
 }
 
-func printPairings(w io.Writer, s localnet.Status) {
+func printLinks(w io.Writer, s localnet.Status) {
+	if len(s.Links) > 0 {
+		fmt.Fprintln(w)
+		table(w, func(row func(...any)) {
+			row("LINK", "", "CLIENTS", "STATE", "CONNECTIONS")
+			for _, l := range s.Links {
+				row(l.A, l.B, l.AClient+" – "+l.BClient, l.AStatus+" – "+l.BStatus, l.AConnection+" – "+l.BConnection)
+			}
+		})
+	}
 	if len(s.Pairings) > 0 {
 		fmt.Fprintln(w)
 		table(w, func(row func(...any)) {
-			row("PROVIDER", "CONSUMER", "CONSUMER ID", "PROVIDER ID", "CHANNELS", "STATE", "CLIENTS")
+			row("PROVIDER", "CONSUMER", "CONSUMER ID", "PROVIDER ID", "CHANNELS", "STATE")
 			for _, p := range s.Pairings {
 				row(p.Provider, p.Consumer, p.ConsumerID, p.ProviderID,
-					p.ProviderChannel+" – "+p.ConsumerChannel, p.Channel, p.ProviderClient+" – "+p.ConsumerClient)
+					p.ProviderChannel+" – "+p.ConsumerChannel, p.Channel)
 			}
 		})
 	}
@@ -120,7 +129,7 @@ func printStatus(w io.Writer, s localnet.Status) {
 			row(c.ID, c.API, age)
 		}
 	})
-	printPairings(w, s)
+	printLinks(w, s)
 	fmt.Fprintln(w)
 	if s.Healthy {
 		fmt.Fprintln(w, "Everything is well.")

@@ -24,6 +24,7 @@ type Status struct {
 	Healthy   bool            `json:"healthy"`
 	Problems  []string        `json:"problems"`
 	Chains    []ChainStatus   `json:"chains"`
+	Links     []LinkStatus    `json:\"links\"`
 	Pairings  []PairingStatus `json:"pairings"`
 	Transfers []ChannelState  `json:"transfers"`
 	Relayer   ProcessStatus   `json:"relayer"`
@@ -64,6 +65,13 @@ type NodeStatus struct {
 	Consensus   string `json:"consensus"`
 }
 
+// LinkStatus is how the light clients are that two chains have of one another.
+type LinkStatus struct {
+	LinkState
+	AStatus string `json:"a_status"`
+	BStatus string `json:"b_status"`
+}
+
 // PairingStatus is how a pairing is.
 type PairingStatus struct {
 	PairingState
@@ -81,7 +89,7 @@ func (n *Network) Status(ctx context.Context) (out Status) {
 	state := n.State()
 	out = Status{
 		Name: state.Name, Home: n.home, Phase: state.Phase, Problems: []string{},
-		Chains: make([]ChainStatus, len(n.chains)), Pairings: make([]PairingStatus, len(state.Pairings)),
+		Chains: make([]ChainStatus, len(n.chains)), Links: make([]LinkStatus, len(state.Links)), Pairings: make([]PairingStatus, len(state.Pairings)),
 		Transfers: state.Transfers, Relayer: processStatus(state.Relayer.Process, state.Relayer.Log),
 	}
 	var mu sync.Mutex
@@ -101,10 +109,16 @@ func (n *Network) Status(ctx context.Context) (out Status) {
 	for i, c := range n.chains {
 		wg.Go(func() { out.Chains[i] = c.status(ctx, problem) })
 	}
+	for i, l := range state.Links {
+		wg.Go(func() { out.Links[i] = n.linkStatus(ctx, l, problem) })
+	}
 	for i, p := range state.Pairings {
 		wg.Go(func() { out.Pairings[i] = n.pairingStatus(ctx, p, problem) })
 	}
 	wg.Wait()
+	for i := range out.Pairings {
+		out.Pairings[i].useClients(out.Links)
+	}
 	out.Healthy = len(out.Problems) == 0
 	return out
 }
@@ -163,33 +177,47 @@ func (c *Chain) status(ctx context.Context, problem func(string, ...any)) ChainS
 	return out
 }
 
+func (n *Network) linkStatus(ctx context.Context, l LinkState, problem func(string, ...any)) LinkStatus {
+	client := func(chain, id string) string {
+		status := "unknown"
+		if c := n.Chain(chain); c != nil {
+			res, err := clienttypes.NewQueryClient(c.Conn()).ClientStatus(ctx, &clienttypes.QueryClientStatusRequest{ClientId: id})
+			if err == nil {
+				status = res.Status
+			}
+		}
+		if status != exported.Active.String() {
+			problem("chain %s: client %s of the other end of %s is %s", chain, id, l.Path, status)
+		}
+		return status
+	}
+	return LinkStatus{LinkState: l, AStatus: client(l.A, l.AClient), BStatus: client(l.B, l.BClient)}
+}
+
 func (n *Network) pairingStatus(ctx context.Context, p PairingState, problem func(string, ...any)) PairingStatus {
 	out := PairingStatus{PairingState: p, ProviderClient: "unknown", ConsumerClient: "unknown", Channel: "unknown"}
-	provider, consumer := n.Chain(p.Provider), n.Chain(p.Consumer)
-	if provider == nil || consumer == nil {
-		return out
-	}
-	for _, end := range []struct {
-		chain  *Chain
-		client string
-		status *string
-	}{{provider, p.ConsumerID, &out.ProviderClient}, {consumer, p.ProviderID, &out.ConsumerClient}} {
-		res, err := clienttypes.NewQueryClient(end.chain.Conn()).ClientStatus(ctx, &clienttypes.QueryClientStatusRequest{ClientId: end.client})
-		if err == nil {
-			*end.status = res.Status
+	if consumer := n.Chain(p.Consumer); consumer != nil {
+		res, err := channeltypes.NewQueryClient(consumer.Conn()).Channel(ctx, &channeltypes.QueryChannelRequest{
+			PortId: meshtypes.PortConsumer, ChannelId: p.ConsumerChannel,
+		})
+		if err == nil && res.Channel != nil {
+			out.Channel = strings.TrimPrefix(res.Channel.State.String(), "STATE_")
 		}
-		if *end.status != exported.Active.String() {
-			problem("pairing %s→%s: client %s of %s is %s", p.Provider, p.Consumer, end.client, end.chain.ID, *end.status)
-		}
-	}
-	res, err := channeltypes.NewQueryClient(consumer.Conn()).Channel(ctx, &channeltypes.QueryChannelRequest{
-		PortId: meshtypes.PortConsumer, ChannelId: p.ConsumerChannel,
-	})
-	if err == nil && res.Channel != nil {
-		out.Channel = strings.TrimPrefix(res.Channel.State.String(), "STATE_")
 	}
 	if out.Channel != "OPEN" {
 		problem("pairing %s→%s: channel %s is %s", p.Provider, p.Consumer, p.ConsumerChannel, out.Channel)
 	}
 	return out
+}
+
+// useClients takes the status of the pairing's clients from its link.
+func (p *PairingStatus) useClients(links []LinkStatus) {
+	for _, l := range links {
+		switch {
+		case l.A == p.Provider && l.B == p.Consumer:
+			p.ProviderClient, p.ConsumerClient = l.AStatus, l.BStatus
+		case l.B == p.Provider && l.A == p.Consumer:
+			p.ProviderClient, p.ConsumerClient = l.BStatus, l.AStatus
+		}
+	}
 }
