@@ -1,0 +1,112 @@
+package provider
+
+import (
+	autocliv1 "cosmossdk.io/api/cosmos/autocli/v1"
+
+	"github.com/mesh-security/mesh/x/provider/types"
+)
+
+func args(names ...string) []*autocliv1.PositionalArgDescriptor {
+	out := make([]*autocliv1.PositionalArgDescriptor, len(names))
+	for i, name := range names {
+		out[i] = &autocliv1.PositionalArgDescriptor{ProtoField: name}
+	}
+	return out
+}
+
+// AutoCLIOptions describes the module's commands.
+func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
+	governed := func(method, use, short string) *autocliv1.RpcCommandOptions {
+		return &autocliv1.RpcCommandOptions{RpcMethod: method, Use: use, Short: short, GovProposal: true}
+	}
+	return &autocliv1.ModuleOptions{
+		Query: &autocliv1.ServiceCommandDescriptor{
+			Service: types.QueryServiceName,
+			RpcCommandOptions: []*autocliv1.RpcCommandOptions{
+				{RpcMethod: "Params", Use: "params", Short: "Show the parameters"},
+				{RpcMethod: "Epoch", Use: "epoch", Short: "Show the running epoch, the native ratio and the queues' lengths"},
+				{RpcMethod: "Consumers", Use: "consumers", Short: "List consumers with their status, session and age of synced_at"},
+				{
+					RpcMethod: "Consumer", Use: "consumer [consumer-id]", Short: "Show one consumer",
+					Example: "consumer 07-tendermint-0", PositionalArgs: args("consumer_id"),
+				},
+				{
+					RpcMethod: "ConsumerValidators", Use: "validators [consumer-id]", Short: "List the known validators of a consumer",
+					Example: "validators 07-tendermint-0", PositionalArgs: args("consumer_id"),
+				},
+				{
+					RpcMethod: "Pools", Use: "pools [consumer-id]", Short: "List a consumer's pools of active cross-stake",
+					Example: "pools 07-tendermint-0", PositionalArgs: args("consumer_id"),
+				},
+				{
+					RpcMethod: "Pool", Use: "pool [consumer-id] [validator]", Short: "Show the pool of one validator and what was last executed",
+					Example: "pool 07-tendermint-0 axelarvaloper1...", PositionalArgs: args("consumer_id", "validator"),
+				},
+				{
+					RpcMethod: "Batches", Use: "batches [consumer-id]", Short: "List a consumer's unbonding batches and what they wait for",
+					Example: "batches 07-tendermint-0", PositionalArgs: args("consumer_id"),
+				},
+				{
+					RpcMethod: "Positions", Use: "positions [delegator]", Short: "List a delegator's cross-stake with its value",
+					Example: "positions osmo1...", PositionalArgs: args("delegator"),
+				},
+				{
+					RpcMethod: "Unbonding", Use: "unbonding [delegator]", Short: "List a delegator's cross-stake that is leaving, and until when",
+					Example: "unbonding osmo1...", PositionalArgs: args("delegator"),
+				},
+				{
+					RpcMethod: "Collateral", Use: "collateral [delegator]",
+					Short:   "Show every term of a delegator's collateral, and why native unbonding is held",
+					Example: "collateral osmo1...", PositionalArgs: args("delegator"),
+				},
+				{
+					RpcMethod: "Outbox", Use: "outbox [consumer-id]", Short: "List what a consumer has not acknowledged yet",
+					Example: "outbox 07-tendermint-0", PositionalArgs: args("consumer_id"),
+				},
+				{RpcMethod: "Accounts", Use: "accounts", Short: "List delegators with liens, debt or held entries"},
+				{RpcMethod: "Holds", Use: "holds", Short: "List native unbonding entries on hold"},
+				{
+					RpcMethod: "Heights", Use: "heights [consumer-id]", Short: "List which height of a consumer was known when",
+					Example: "heights 07-tendermint-0", PositionalArgs: args("consumer_id"),
+				},
+			},
+		},
+		Tx: &autocliv1.ServiceCommandDescriptor{
+			Service: types.MsgServiceName,
+			RpcCommandOptions: []*autocliv1.RpcCommandOptions{
+				{
+					RpcMethod: "CrossStake", Use: "cross-stake [consumer-id] [validator] [amount]",
+					Short:          "Stake natively staked tokens a second time, to a validator of a consumer",
+					Example:        "cross-stake 07-tendermint-0 axelarvaloper1... 1000000uosmo --from alice",
+					PositionalArgs: args("consumer_id", "validator", "amount"),
+				},
+				{
+					RpcMethod: "CrossUnstake", Use: "cross-unstake [consumer-id] [validator] [amount]",
+					Short:          "Take cross-stake back; it is free after the consumer's unbonding period",
+					Example:        "cross-unstake 07-tendermint-0 axelarvaloper1... 1000000uosmo --from alice",
+					PositionalArgs: args("consumer_id", "validator", "amount"),
+				},
+				{
+					RpcMethod: "PauseConsumer", Use: "pause-consumer [consumer-id]",
+					Short:   "Stop new stake on a consumer (its guardian, or governance)",
+					Example: "pause-consumer 07-tendermint-0 --from guardian", PositionalArgs: args("consumer_id"),
+				},
+				governed("AddConsumer", "add-consumer", "Propose to register a consumer"),
+				governed("UpdateConsumer", "update-consumer", "Propose to change a consumer's configuration"),
+				{
+					RpcMethod: "RemoveConsumer", Use: "remove-consumer [consumer-id]", Short: "Propose to wind a consumer down",
+					PositionalArgs: args("consumer_id"), GovProposal: true,
+				},
+				{
+					RpcMethod: "ResumeConsumer", Use: "resume-consumer [consumer-id]", Short: "Propose to end a consumer's pause",
+					PositionalArgs: args("consumer_id"), GovProposal: true,
+				},
+				{
+					RpcMethod: "RetireChannel", Use: "retire-channel [consumer-id]", Short: "Propose to give up a consumer's channel",
+					PositionalArgs: args("consumer_id"), GovProposal: true,
+				},
+				governed("UpdateParams", "update-params", "Propose to change the parameters"),
+			},
+		},
+	}
+}

@@ -1,0 +1,325 @@
+package keeper
+
+import (
+	"context"
+	"fmt"
+
+	"cosmossdk.io/collections"
+	sdkmath "cosmossdk.io/math"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	"github.com/mesh-security/mesh/x/provider/types"
+)
+
+// poolSubject names a pool in events.
+func poolSubject(id uint64) string { return fmt.Sprintf("pool %d", id) }
+
+// evaluate brings a delegator's liens, held entries and collateral into agreement: it settles, cuts what lost collateral
+// cannot back, holds the shortest prefix of the native unbonding entries that the liens need, releases the others, pays
+// out what of a matured entry is not needed, and unstakes what a matured entry backs. It returns the steps it took: one
+// for each native delegation or entry, and each position, read.
+//
+// CONTRACT: not called from inside a staking hook; x/staking works on copies it read before.
+func (k *Keeper) evaluate(ctx sdk.Context, delAddr sdk.AccAddress) (steps int, err error) {
+	if err := k.Marked.Remove(ctx, delAddr); err != nil {
+		return 1, err
+	}
+	l, err := k.load(ctx, delAddr)
+	if err != nil || !l.stored {
+		return 1, err
+	}
+	if l.bonded, l.delegations, err = k.readBonded(ctx, delAddr, l.minSelf()); err != nil {
+		return 1, err
+	}
+	entries, err := k.readEntries(ctx, delAddr)
+	if err != nil {
+		return 1, err
+	}
+	steps = 1 + int(l.delegations) + len(entries) + len(l.refs)
+
+	all := sdkmath.ZeroInt()
+	for _, e := range entries {
+		all = all.Add(e.balance)
+	}
+	needed, ok := l.needed()
+	if total := l.bonded.Add(all); !ok || needed.GT(total) {
+		if err := k.collateralLost(ctx, l, total, needed); err != nil {
+			return steps, err
+		}
+		if needed, ok = l.needed(); !ok {
+			needed = total
+		}
+	}
+	matured, err := k.holdPrefix(ctx, l, entries, needed)
+	if err != nil {
+		return steps, err
+	}
+	if matured.IsPositive() {
+		// What matured entries back leaves too; they are released when it has.
+		if err := k.unstakeDown(ctx, l, l.collateral().Sub(matured)); err != nil {
+			return steps, err
+		}
+	}
+	return steps, k.closeEvaluation(ctx, l)
+}
+
+// collateralLost cuts positions that nothing backs any more. Unless a slash explains the loss, collateral has escaped
+// and the delegator is barred from new stake.
+func (k *Keeper) collateralLost(ctx sdk.Context, l *ledger, total, needed sdkmath.Int) error {
+	lastSlash, err := getItemOr(ctx, k.LastNativeSlash, 0)
+	if err != nil {
+		return err
+	}
+	ratioWalk, err := k.RatioWalk.Has(ctx)
+	if err != nil {
+		return err
+	}
+	if !l.account.Debt.IsPositive() && !ratioWalk && lastSlash < l.account.EvaluatedHeight {
+		l.account.Barred, l.accountDirty = true, true
+		k.emit(ctx, &types.EventCollateralEscaped{Delegator: k.delString(l.delAddr), Missing: needed.Sub(total)})
+	}
+	return k.cut(ctx, l, total)
+}
+
+// holdPrefix holds the shortest prefix of entries for which bonded + held ≥ needed, releases the others, and pays out
+// what is not needed of the last one if it has matured. While debt stands no entry is released. It sets held(u) and
+// returns the balance of held entries that have matured.
+func (k *Keeper) holdPrefix(ctx sdk.Context, l *ledger, entries []entry, needed sdkmath.Int) (matured sdkmath.Int, err error) {
+	at := ctx.BlockTime()
+	matured, l.held = sdkmath.ZeroInt(), sdkmath.ZeroInt()
+	for _, e := range entries {
+		missing := needed.Sub(l.collateral())
+		wanted := missing.IsPositive() && e.balance.IsPositive()
+		keep := wanted || (e.ours && l.account.Debt.IsPositive() && e.balance.IsPositive())
+		switch {
+		case keep && !e.ours:
+			if err := k.hold(ctx, l.delAddr, e); err != nil {
+				return matured, err
+			}
+		case !keep && e.ours:
+			if err := k.release(ctx, l.delAddr, e); err != nil {
+				return matured, err
+			}
+		}
+		if !keep {
+			continue
+		}
+		if wanted && e.matured(at) && missing.LT(e.balance) && !l.account.Debt.IsPositive() {
+			if err := k.payOut(ctx, l.delAddr, e, e.balance.Sub(missing)); err != nil {
+				return matured, err
+			}
+			e.balance = missing
+		}
+		l.held = l.held.Add(e.balance)
+		if e.matured(at) {
+			matured = matured.Add(e.balance)
+		}
+	}
+	return matured, nil
+}
+
+// closeEvaluation stores the ledger; an account with nothing left is deleted.
+func (k *Keeper) closeEvaluation(ctx sdk.Context, l *ledger) error {
+	l.account.EvaluatedHeight, l.accountDirty = ctx.BlockHeight(), true
+	if err := k.save(ctx, l); err != nil {
+		return err
+	}
+	if len(l.refs) > 0 || l.account.Debt.IsPositive() || l.account.Barred {
+		return nil
+	}
+	holds, err := k.delegatorHolds(ctx, l.delAddr)
+	if err != nil || len(holds) > 0 {
+		return err
+	}
+	return k.Accounts.Remove(ctx, l.delAddr)
+}
+
+// runMarked evaluates marked delegators until the steps are used up, at least one. A delegator whose evaluation fails
+// stays marked and waits for the next round, so that it holds up nobody.
+func (k *Keeper) runMarked(ctx sdk.Context, steps int) error {
+	cursor, err := getItemOr(ctx, k.MarkCursor, nil)
+	if err != nil {
+		return err
+	}
+	start, wrapped := cursor, len(cursor) == 0
+	for steps > 0 {
+		rng := new(collections.Range[sdk.AccAddress])
+		if len(cursor) > 0 {
+			rng = rng.StartExclusive(cursor)
+		}
+		if wrapped && len(start) > 0 {
+			rng = rng.EndInclusive(start) // one round at most
+		}
+		batch, err := firstKeys(ctx, k.Marked, rng, min(steps, 100))
+		if err != nil {
+			return err
+		}
+		if len(batch) == 0 {
+			cursor = nil
+			if wrapped {
+				break
+			}
+			wrapped = true
+			continue
+		}
+		for _, delAddr := range batch {
+			taken := 1
+			k.attempt(ctx, "evaluation", k.delString(delAddr), func(ctx sdk.Context) (err error) {
+				taken, err = k.evaluate(ctx, delAddr)
+				return err
+			})
+			steps -= max(taken, 1)
+			cursor = delAddr
+			if steps <= 0 {
+				break
+			}
+		}
+	}
+	if len(cursor) == 0 {
+		if len(start) == 0 {
+			return nil
+		}
+		return k.MarkCursor.Remove(ctx)
+	}
+	return k.MarkCursor.Set(ctx, cursor)
+}
+
+// runWalks moves the walks over pools and batches on by at most steps positions, each walk by its share.
+func (k *Keeper) runWalks(ctx sdk.Context, steps int) error {
+	ids, err := mapKeys(ctx, k.Walks, nil, steps)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	share := max(steps/len(ids), 1)
+	for _, id := range ids {
+		k.attempt(ctx, "walk", poolSubject(id), func(ctx sdk.Context) error { return k.walk(ctx, id, share) })
+	}
+	return nil
+}
+
+// walk moves one walk on by at most limit positions.
+func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) error {
+	w, err := k.Walks.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	pool, found, err := getOr(ctx, k.Pools, id)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return k.Walks.Remove(ctx, id)
+	}
+	rng := collections.NewPrefixedPairRange[uint64, sdk.AccAddress](id)
+	if len(w.Cursor) > 0 {
+		rng = rng.StartExclusive(w.Cursor)
+	}
+	members, err := firstKeys(ctx, k.Members, rng, limit)
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		delAddr := m.K2()
+		w.Cursor = delAddr
+		if pool.IsMatured() {
+			if err := k.mark(ctx, delAddr); err != nil {
+				return err
+			}
+			continue
+		}
+		ok := k.attempt(ctx, "top up", k.delString(delAddr), func(ctx sdk.Context) error { return k.topUpMember(ctx, delAddr, id) })
+		if !ok {
+			// Its budget may be below what the end of the walk would promise: do not raise g this time.
+			w.Rate = sdkmath.ZeroInt()
+		}
+	}
+	if len(members) == limit {
+		return k.Walks.Set(ctx, id, w)
+	}
+	if err := k.Walks.Remove(ctx, id); err != nil {
+		return err
+	}
+	if pool.IsMatured() {
+		return nil
+	}
+	// Topping up may have shrunk positions, or emptied the pool.
+	pool, found, err = getOr(ctx, k.Pools, id)
+	if err != nil || !found {
+		return err
+	}
+	consumer, err := k.Consumers.Get(ctx, pool.ClientId)
+	if err != nil {
+		return err
+	}
+	pool.FinishWalk(consumer.Config.MaxSlashFractionDoubleSign, w.Rate, w.SlashIndex)
+	return k.Pools.Set(ctx, id, pool)
+}
+
+// startWalk begins a walk that tops up the positions of an active pool; one that runs begins anew.
+func (k *Keeper) startWalk(ctx context.Context, id uint64, pool types.Pool) error {
+	return k.Walks.Set(ctx, id, types.PoolWalk{PoolId: id, Rate: pool.RateFloor(), SlashIndex: pool.SlashIndex})
+}
+
+// topUpMember settles one delegator and tops up, or shrinks, its position in the pool.
+func (k *Keeper) topUpMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint64) error {
+	l, err := k.load(ctx, delAddr)
+	if err != nil {
+		return err
+	}
+	r := l.find(id)
+	if r == nil || !r.active() {
+		return k.save(ctx, l)
+	}
+	if err := k.loadNative(ctx, l); err != nil {
+		return err
+	}
+	// Entries that are not held yet can be: the evaluation that follows holds what is needed.
+	entries, err := k.readEntries(ctx, delAddr)
+	if err != nil {
+		return err
+	}
+	l.held = sdkmath.ZeroInt()
+	for _, e := range entries {
+		l.held = l.held.Add(e.balance)
+	}
+	consumer, err := k.Consumers.Get(ctx, r.pool.ClientId)
+	if err != nil {
+		return err
+	}
+	k.topUp(ctx, l, r, consumer.Config.MaxSlashFractionDoubleSign, l.room(l.collateral()))
+	if err := k.mark(ctx, delAddr); err != nil {
+		return err
+	}
+	return k.save(ctx, l)
+}
+
+// runRatioWalk marks at most limit accounts after a raise of the native ratio.
+func (k *Keeper) runRatioWalk(ctx sdk.Context, limit int) error {
+	running, err := k.RatioWalk.Has(ctx)
+	if err != nil || !running {
+		return err
+	}
+	w, err := k.RatioWalk.Get(ctx)
+	if err != nil {
+		return err
+	}
+	rng := new(collections.Range[sdk.AccAddress])
+	if len(w.Cursor) > 0 {
+		rng = rng.StartExclusive(w.Cursor)
+	}
+	accounts, err := mapKeys(ctx, k.Accounts, rng, limit)
+	if err != nil {
+		return err
+	}
+	for _, delAddr := range accounts {
+		if err := k.mark(ctx, delAddr); err != nil {
+			return err
+		}
+		w.Cursor = delAddr
+	}
+	if len(accounts) < limit {
+		return k.RatioWalk.Remove(ctx)
+	}
+	return k.RatioWalk.Set(ctx, w)
+}

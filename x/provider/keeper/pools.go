@@ -1,0 +1,280 @@
+package keeper
+
+import (
+	"context"
+
+	"cosmossdk.io/collections"
+	errorsmod "cosmossdk.io/errors"
+	sdkmath "cosmossdk.io/math"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	"github.com/mesh-security/mesh/x/provider/types"
+)
+
+// savePool stores a pool or batch; one without shares is deleted with its indices.
+func (k *Keeper) savePool(ctx context.Context, id uint64, pool types.Pool) error {
+	if pool.Shares.IsPositive() {
+		return k.Pools.Set(ctx, id, pool)
+	}
+	if err := k.Pools.Remove(ctx, id); err != nil {
+		return err
+	}
+	if err := k.Walks.Remove(ctx, id); err != nil {
+		return err
+	}
+	if !pool.IsBatch() {
+		return k.ActivePools.Remove(ctx, collections.Join(pool.ClientId, pool.Validator))
+	}
+	return k.dropBatch(ctx, id, pool)
+}
+
+// activePool returns the pool that new stake on a consumer's validator joins.
+func (k *Keeper) activePool(ctx context.Context, clientID string, validator []byte) (id uint64, pool types.Pool, found bool, err error) {
+	id, found, err = getOr(ctx, k.ActivePools, collections.Join(clientID, validator))
+	if err != nil || !found {
+		return 0, types.Pool{}, false, err
+	}
+	pool, err = k.Pools.Get(ctx, id)
+	return id, pool, err == nil, err
+}
+
+// activeTokens returns T of the active pool, zero if there is none: the amount that updates list.
+func (k *Keeper) activeTokens(ctx context.Context, clientID string, validator []byte) (sdkmath.Int, error) {
+	_, pool, found, err := k.activePool(ctx, clientID, validator)
+	if err != nil || !found {
+		return sdkmath.ZeroInt(), err
+	}
+	return pool.Tokens, nil
+}
+
+// stake adds amount to the delegator's position on a validator, in memory; the caller checks collateral and saves.
+func (k *Keeper) stake(ctx context.Context, l *ledger, cfg types.ConsumerConfig, validator []byte, amount sdkmath.Int) (*ref, sdkmath.Int, error) {
+	ratio := cfg.MaxSlashFractionDoubleSign
+	key := collections.Join(cfg.ClientId, validator)
+	id, found, err := getOr(ctx, k.ActivePools, key)
+	if err != nil {
+		return nil, sdkmath.Int{}, err
+	}
+	var r *ref
+	switch {
+	case !found:
+		if id, err = k.NextPoolID.Next(ctx); err != nil {
+			return nil, sdkmath.Int{}, err
+		}
+		if err := k.ActivePools.Set(ctx, key, id); err != nil {
+			return nil, sdkmath.Int{}, err
+		}
+		r = &ref{id: id, pool: types.NewPool(cfg.ClientId, validator, ratio), isNew: true, tokensBefore: sdkmath.ZeroInt()}
+		r.pos = r.pool.NewPosition()
+		l.refs = append(l.refs, r)
+	default:
+		if r = l.find(id); r == nil {
+			pool, err := k.Pools.Get(ctx, id)
+			if err != nil {
+				return nil, sdkmath.Int{}, err
+			}
+			r = &ref{id: id, pool: pool, pos: pool.NewPosition(), isNew: true, tokensBefore: pool.Tokens}
+			l.refs = append(l.refs, r)
+		}
+		if r.pool.Shares.IsPositive() && !r.pool.BudgetPerShare.IsPositive() {
+			return nil, sdkmath.Int{}, errorsmod.Wrapf(types.ErrPoolClosed, "pool %d has no budget left", id)
+		}
+	}
+	shares, err := r.pool.SharesForStake(amount)
+	if err != nil {
+		return nil, sdkmath.Int{}, err
+	}
+	budget := r.pool.Reserve(amount, shares, ratio)
+	r.pool.Mint(shares, amount)
+	r.pos.Shares = r.pos.Shares.Add(shares)
+	r.pos.Budget = r.pos.Budget.Add(budget)
+	r.poolDirty, r.posDirty = true, true
+	return r, shares, nil
+}
+
+// topUp raises a position's budget to what its stake should reserve, as far as the collateral allows, else it shrinks
+// the position to what the budget backs. It returns the room that is left.
+func (k *Keeper) topUp(ctx context.Context, l *ledger, r *ref, ratio sdkmath.LegacyDec, room sdkmath.Int) sdkmath.Int {
+	want := r.pool.Reserve(r.value(), r.pos.Shares, ratio)
+	if r.pos.Budget.GTE(want) {
+		return room
+	}
+	grow := sdkmath.MinInt(want.Sub(r.pos.Budget), room)
+	r.pos.Budget = r.pos.Budget.Add(grow)
+	r.posDirty = true
+	room = room.Sub(grow)
+	if r.pos.Budget.LT(want) {
+		shares := r.pool.SharesBacked(r.pos.Shares, r.pos.Budget, r.value(), ratio)
+		room = room.Add(k.shrink(ctx, l, r, shares, r.pos.Budget, ratio))
+	}
+	return room
+}
+
+// shrink leaves an active position with the given shares and at most the given budget: the others are burned at once,
+// with no batch. It returns how much smaller the budget has become.
+func (k *Keeper) shrink(ctx context.Context, l *ledger, r *ref, shares, budget sdkmath.Int, ratio sdkmath.LegacyDec) sdkmath.Int {
+	before, budgetBefore := r.value(), r.pos.Budget
+	if burned := r.pos.Shares.Sub(shares); burned.IsPositive() {
+		r.pool.Burn(burned, r.pool.ValueOf(burned))
+		r.pos.Shares = shares
+	}
+	r.pos.Budget = sdkmath.MinInt(budget, r.pool.Reserve(r.value(), r.pos.Shares, ratio))
+	r.poolDirty, r.posDirty = true, true
+	if cut := before.Sub(r.value()); cut.IsPositive() {
+		k.emit(ctx, &types.EventPositionShrunk{
+			Delegator: k.delString(l.delAddr), ConsumerId: r.pool.ClientId,
+			Validator: k.operatorString(ctx, r.pool.ClientId, r.pool.Validator), Amount: cut, PoolId: r.id,
+		})
+	}
+	return sdkmath.MaxInt(budgetBefore.Sub(r.pos.Budget), sdkmath.ZeroInt())
+}
+
+// unstake moves amount of an active position into the consumer's present batch, in memory except for a batch that it
+// opens. The position is first topped up to ratio·value, or shrunk; then both parts reserve ceil(ratio·value), never
+// below g·s, and if what that adds does not fit the rest shrinks. It returns the claim, nil if nothing was left to move,
+// and the tokens moved.
+func (k *Keeper) unstake(ctx context.Context, l *ledger, r *ref, amount sdkmath.Int, automatic bool) (*ref, sdkmath.Int, error) {
+	consumer, err := k.Consumers.Get(ctx, r.pool.ClientId)
+	if err != nil {
+		return nil, sdkmath.Int{}, err
+	}
+	ratio := consumer.Config.MaxSlashFractionDoubleSign
+	room := k.topUp(ctx, l, r, ratio, l.room(l.collateral()))
+	value := r.value()
+	if !value.IsPositive() || !amount.IsPositive() {
+		return nil, sdkmath.ZeroInt(), nil
+	}
+	shares := r.pos.Shares
+	if amount.LT(value) {
+		shares = r.pool.SharesForValue(amount, r.pos.Shares)
+	}
+	if shares.Equal(r.pos.Shares) {
+		amount = value
+	}
+	reserve := r.pool.Reserve(amount, shares, ratio)
+	moved := r.pool.Burn(shares, amount)
+	r.pos.Shares = r.pos.Shares.Sub(shares)
+	r.poolDirty, r.posDirty = true, true
+
+	// What the position had reserved plus the room goes to the part that leaves, then to the rest.
+	available := r.pos.Budget.Add(room)
+	reserve = sdkmath.MinInt(reserve, available)
+	want := r.pool.Reserve(r.value(), r.pos.Shares, ratio)
+	r.pos.Budget = sdkmath.MinInt(want, available.Sub(reserve))
+	if r.pos.Budget.LT(want) {
+		k.shrink(ctx, l, r, r.pool.SharesBacked(r.pos.Shares, r.pos.Budget, r.value(), ratio), r.pos.Budget, ratio)
+	}
+	claim, err := k.joinBatch(ctx, l, r.pool.ClientId, r.pool.Validator, moved, reserve)
+	if err != nil {
+		return nil, sdkmath.Int{}, err
+	}
+	k.emit(ctx, &types.EventCrossUnstake{
+		Delegator: k.delString(l.delAddr), ConsumerId: r.pool.ClientId, Validator: consumer.Config.FormatValidator(r.pool.Validator),
+		Amount: moved, BatchId: claim.id, Automatic: automatic,
+	})
+	return claim, moved, nil
+}
+
+// cut shrinks active positions at once to what collateral backs: first all of them until the budgets fit, then those on
+// a consumer whose lien exceeds the collateral.
+func (k *Keeper) cut(ctx context.Context, l *ledger, collateral sdkmath.Int) error {
+	active, unbonding := l.budgets()
+	allowed := sdkmath.MaxInt(types.BudgetRoom(l.account.Debt, collateral, l.nativeRatio).Sub(unbonding), sdkmath.ZeroInt())
+	if active.GT(allowed) {
+		err := k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
+			value := types.MulRatioFloor(r.value(), allowed, active)
+			budget := types.MulRatioFloor(r.pos.Budget, allowed, active)
+			k.shrink(ctx, l, r, r.pool.SharesBacked(r.pos.Shares, budget, value, ratio), budget, ratio)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	limit := sdkmath.MaxInt(collateral.Sub(l.account.Debt), sdkmath.ZeroInt())
+	for _, x := range l.liens() {
+		target := sdkmath.MaxInt(limit.Sub(x.unbonding), sdkmath.ZeroInt())
+		if !x.active.GT(target) {
+			continue
+		}
+		err := k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
+			if r.pool.ClientId == x.clientID {
+				value := types.MulRatioFloor(r.value(), target, x.active)
+				k.shrink(ctx, l, r, r.pool.SharesWorth(r.pos.Shares, value), r.pos.Budget, ratio)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unstakeDown unstakes active positions until collateral would back what stays once all unbonding has ended: for each
+// consumer the active lien above collateral − debt, pro rata over its positions, rounded up; then all active positions
+// likewise until their budgets fit.
+func (k *Keeper) unstakeDown(ctx context.Context, l *ledger, collateral sdkmath.Int) error {
+	limit := sdkmath.MaxInt(collateral.Sub(l.account.Debt), sdkmath.ZeroInt())
+	for _, x := range l.liens() {
+		if !x.active.GT(limit) {
+			continue
+		}
+		excess := x.active.Sub(limit)
+		err := k.eachActive(ctx, l, func(r *ref, _ sdkmath.LegacyDec) error {
+			if r.pool.ClientId != x.clientID {
+				return nil
+			}
+			_, _, err := k.unstake(ctx, l, r, types.MulRatioCeil(r.value(), excess, x.active), true)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	active, _ := l.budgets()
+	allowed := types.BudgetRoom(l.account.Debt, collateral, l.nativeRatio)
+	if !active.GT(allowed) {
+		return nil
+	}
+	return k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
+		value := r.value()
+		budget := types.MulRatioFloor(r.pos.Budget, allowed, active)
+		stays := r.pool.ValueOf(r.pool.SharesBacked(r.pos.Shares, budget, value, ratio))
+		_, _, err := k.unstake(ctx, l, r, value.Sub(stays), true)
+		return err
+	})
+}
+
+// eachActive calls fn for the delegator's active positions with their consumer's ratio. fn may add claims.
+func (k *Keeper) eachActive(ctx context.Context, l *ledger, fn func(r *ref, ratio sdkmath.LegacyDec) error) error {
+	for _, r := range append([]*ref(nil), l.refs...) {
+		if !r.active() {
+			continue
+		}
+		consumer, err := k.Consumers.Get(ctx, r.pool.ClientId)
+		if err != nil {
+			return err
+		}
+		if err := fn(r, consumer.Config.MaxSlashFractionDoubleSign); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasStake says whether anything is staked on, or unbonding from, a consumer's validator.
+func (k *Keeper) hasStake(ctx context.Context, clientID string, validator []byte) (bool, error) {
+	active, err := k.ActivePools.Has(ctx, collections.Join(clientID, validator))
+	if err != nil || active {
+		return active, err
+	}
+	batches, err := firstKeys(ctx, k.Batches, collections.NewSuperPrefixedTripleRange[string, []byte, uint64](clientID, validator), 1)
+	return len(batches) > 0, err
+}
+
+// mark queues a delegator for evaluation in EndBlock.
+func (k *Keeper) mark(ctx context.Context, delAddr sdk.AccAddress) error {
+	return k.Marked.Set(ctx, delAddr)
+}

@@ -1,0 +1,32 @@
+package types
+
+import (
+	"github.com/cosmos/cosmos-sdk/codec"
+	"github.com/cosmos/cosmos-sdk/codec/legacy"
+	codectypes "github.com/cosmos/cosmos-sdk/codec/types"
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	"github.com/cosmos/cosmos-sdk/types/msgservice"
+)
+
+// RegisterLegacyAminoCodec registers the module's messages for amino JSON signing.
+func RegisterLegacyAminoCodec(cdc *codec.LegacyAmino) {
+	legacy.RegisterAminoMsg(cdc, &MsgCrossStake{}, "mesh/MsgCrossStake")
+	legacy.RegisterAminoMsg(cdc, &MsgCrossUnstake{}, "mesh/MsgCrossUnstake")
+	legacy.RegisterAminoMsg(cdc, &MsgAddConsumer{}, "mesh/MsgAddConsumer")
+	legacy.RegisterAminoMsg(cdc, &MsgUpdateConsumer{}, "mesh/MsgUpdateConsumer")
+	legacy.RegisterAminoMsg(cdc, &MsgRemoveConsumer{}, "mesh/MsgRemoveConsumer")
+	legacy.RegisterAminoMsg(cdc, &MsgPauseConsumer{}, "mesh/MsgPauseConsumer")
+	legacy.RegisterAminoMsg(cdc, &MsgResumeConsumer{}, "mesh/MsgResumeConsumer")
+	legacy.RegisterAminoMsg(cdc, &MsgRetireChannel{}, "mesh/provider/MsgRetireChannel")
+	legacy.RegisterAminoMsg(cdc, &MsgUpdateParams{}, "mesh/provider/MsgUpdateParams")
+}
+
+// RegisterInterfaces registers the module's messages.
+func RegisterInterfaces(registry codectypes.InterfaceRegistry) {
+	registry.RegisterImplementations((*sdk.Msg)(nil),
+		&MsgCrossStake{}, &MsgCrossUnstake{},
+		&MsgAddConsumer{}, &MsgUpdateConsumer{}, &MsgRemoveConsumer{}, &MsgPauseConsumer{}, &MsgResumeConsumer{},
+		&MsgRetireChannel{}, &MsgUpdateParams{},
+	)
+	msgservice.RegisterMsgServiceDesc(registry, &_Msg_serviceDesc)
+}

@@ -1,0 +1,121 @@
+package types
+
+import (
+	"slices"
+	"time"
+
+	errorsmod "cosmossdk.io/errors"
+	sdkmath "cosmossdk.io/math"
+
+	"github.com/cosmos/cosmos-sdk/types/bech32"
+
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
+)
+
+// Bounds of a consumer's configuration.
+const (
+	maxIDBytes     = 64
+	maxChainID     = 64
+	maxPrefixBytes = 60
+	// MinUnbondingPeriod is the shortest unbonding period that may be registered.
+	MinUnbondingPeriod = time.Second
+	// MaxUnbondingPeriod is the longest unbonding period that may be registered.
+	MaxUnbondingPeriod = 2 * 365 * 24 * time.Hour
+)
+
+// Validate returns ErrInvalidConfig unless every field is within its bounds. The guardian's address is checked by the
+// message server, which knows the address codec.
+func (c ConsumerConfig) Validate() error {
+	bad := func(format string, args ...any) error { return errorsmod.Wrapf(ErrInvalidConfig, format, args...) }
+	one := sdkmath.LegacyOneDec()
+	switch {
+	case c.ClientId == "" || len(c.ClientId) > maxIDBytes:
+		return bad("client_id must have 1 to %d bytes", maxIDBytes)
+	case c.ChainId == "" || len(c.ChainId) > maxChainID:
+		return bad("chain_id must have 1 to %d bytes", maxChainID)
+	case !validPrefix(c.ValidatorPrefix):
+		return bad("validator_prefix %q is not a bech32 prefix in lower case", c.ValidatorPrefix)
+	case c.UnbondingPeriod < MinUnbondingPeriod || c.UnbondingPeriod > MaxUnbondingPeriod:
+		return bad("unbonding_period must be from %s to %s, got %s", MinUnbondingPeriod, MaxUnbondingPeriod, c.UnbondingPeriod)
+	case c.MaxSlashFractionDoubleSign.IsNil() || !c.MaxSlashFractionDoubleSign.IsPositive() || c.MaxSlashFractionDoubleSign.GT(one):
+		return bad("max_slash_fraction_double_sign must be in (0,1]")
+	case c.MaxSlashFractionDowntime.IsNil() || c.MaxSlashFractionDowntime.IsNegative() || c.MaxSlashFractionDowntime.GT(one):
+		return bad("max_slash_fraction_downtime must be in [0,1]")
+	case c.BatchEpoch != 0 && (c.BatchEpoch < MinBatchEpoch(c.UnbondingPeriod) || c.BatchEpoch > c.UnbondingPeriod):
+		return bad("batch_epoch must be 0 or from %s to %s, got %s", MinBatchEpoch(c.UnbondingPeriod), c.UnbondingPeriod, c.BatchEpoch)
+	}
+	return nil
+}
+
+func validPrefix(p string) bool {
+	if p == "" || len(p) > maxPrefixBytes {
+		return false
+	}
+	for _, r := range p {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// MinBatchEpoch returns the shortest batch epoch for an unbonding period u: u/64, at least one second.
+func MinBatchEpoch(u time.Duration) time.Duration {
+	return max(u/MinBatchEpochDivisor, time.Second)
+}
+
+// BatchEpochFor returns how long the consumer's batch epochs last while u is the unbonding period that counts.
+func (c ConsumerConfig) BatchEpochFor(u time.Duration) time.Duration {
+	return max(c.BatchEpoch, MinBatchEpoch(u))
+}
+
+// ParseValidator decodes the operator address of a consumer validator. Error: ErrInvalidValidator.
+func (c ConsumerConfig) ParseValidator(s string) ([]byte, error) {
+	if len(s) > maxPrefixBytes+maxIDBytes {
+		return nil, errorsmod.Wrapf(ErrInvalidValidator, "%d bytes", len(s))
+	}
+	hrp, bz, err := bech32.DecodeAndConvert(s)
+	if err != nil {
+		return nil, errorsmod.Wrap(ErrInvalidValidator, err.Error())
+	}
+	if hrp != c.ValidatorPrefix {
+		return nil, errorsmod.Wrapf(ErrInvalidValidator, "prefix is %q, want %q", hrp, c.ValidatorPrefix)
+	}
+	if len(bz) == 0 || len(bz) > meshtypes.MaxOperatorBytes {
+		return nil, errorsmod.Wrapf(ErrInvalidValidator, "%d bytes", len(bz))
+	}
+	return bz, nil
+}
+
+// FormatValidator encodes the operator address of a consumer validator; it never fails on addresses in the registry.
+func (c ConsumerConfig) FormatValidator(operator []byte) string {
+	s, err := bech32.ConvertAndEncode(c.ValidatorPrefix, operator)
+	if err != nil {
+		return ""
+	}
+	return s
+}
+
+// HasPauseReason says whether the consumer is paused for the reason.
+func (c Consumer) HasPauseReason(r PauseReason) bool { return slices.Contains(c.PauseReasons, r) }
+
+// IsLive says whether the consumer is registered and not removed: packets to and from it count.
+func (c Consumer) IsLive() bool {
+	return c.Status != CONSUMER_STATUS_UNSPECIFIED && c.Status != CONSUMER_STATUS_REMOVED
+}
+
+// UnbondingOnWire returns the U that updates carry: the announced one if there is one.
+func (p Pairing) UnbondingOnWire() time.Duration {
+	if p.AnnouncedUnbonding > 0 {
+		return p.AnnouncedUnbonding
+	}
+	return p.EffectiveUnbonding
+}
+
+// LatestMaturity returns when the batch matures at the latest, whatever the consumer does.
+func (b Batch) LatestMaturity() time.Time {
+	if !b.MaturesAt.IsZero() {
+		return b.MaturesAt
+	}
+	return b.ClosesAt.Add(2 * b.Unbonding)
+}

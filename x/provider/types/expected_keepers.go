@@ -1,0 +1,67 @@
+package types
+
+import (
+	"context"
+
+	"cosmossdk.io/core/address"
+	sdkmath "cosmossdk.io/math"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
+
+	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
+	connectiontypes "github.com/cosmos/ibc-go/v11/modules/core/03-connection/types"
+	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
+	"github.com/cosmos/ibc-go/v11/modules/core/exported"
+)
+
+// AccountKeeper is what the module needs of x/auth.
+type AccountKeeper interface {
+	AddressCodec() address.Codec
+}
+
+// BankKeeper is what the module needs of x/bank.
+type BankKeeper interface {
+	UndelegateCoinsFromModuleToAccount(ctx context.Context, senderModule string, recipient sdk.AccAddress, amt sdk.Coins) error
+}
+
+// StakingKeeper is what the module needs of x/staking.
+type StakingKeeper interface {
+	ValidatorAddressCodec() address.Codec
+	BondDenom(ctx context.Context) (string, error)
+	GetValidator(ctx context.Context, addr sdk.ValAddress) (stakingtypes.Validator, error)
+	IterateDelegatorDelegations(ctx context.Context, delegator sdk.AccAddress, cb func(stakingtypes.Delegation) (stop bool)) error
+	IterateDelegatorUnbondingDelegations(ctx context.Context, delegator sdk.AccAddress, cb func(stakingtypes.UnbondingDelegation) (stop bool)) error
+	GetUnbondingDelegation(ctx context.Context, delegator sdk.AccAddress, valAddr sdk.ValAddress) (stakingtypes.UnbondingDelegation, error)
+	SetUnbondingDelegation(ctx context.Context, ubd stakingtypes.UnbondingDelegation) error
+	CompleteUnbonding(ctx context.Context, delegator sdk.AccAddress, valAddr sdk.ValAddress) (sdk.Coins, error)
+}
+
+// SlashingKeeper is what the module needs of x/slashing.
+type SlashingKeeper interface {
+	SlashFractionDoubleSign(ctx context.Context) (sdkmath.LegacyDec, error)
+}
+
+// ClientKeeper is what the module needs of IBC's clients.
+type ClientKeeper interface {
+	GetClientState(ctx sdk.Context, clientID string) (exported.ClientState, bool)
+	GetClientStatus(ctx sdk.Context, clientID string) exported.Status
+	GetClientLatestHeight(ctx sdk.Context, clientID string) clienttypes.Height
+}
+
+// ConnectionKeeper is what the module needs of IBC's connections.
+type ConnectionKeeper interface {
+	GetConnection(ctx sdk.Context, connectionID string) (connectiontypes.ConnectionEnd, bool)
+}
+
+// ChannelKeeper is what the module needs of IBC's channels.
+type ChannelKeeper interface {
+	SendPacket(ctx sdk.Context, sourcePort, sourceChannel string, timeoutHeight clienttypes.Height, timeoutTimestamp uint64, data []byte) (uint64, error)
+	ChanCloseInit(ctx sdk.Context, portID, channelID string) error
+	GetChannel(ctx sdk.Context, portID, channelID string) (channeltypes.Channel, bool)
+}
+
+// PacketSender sends a packet over IBC v1: the channel keeper, or a middleware above the module.
+type PacketSender interface {
+	SendPacket(ctx sdk.Context, sourcePort, sourceChannel string, timeoutHeight clienttypes.Height, timeoutTimestamp uint64, data []byte) (uint64, error)
+}
