@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
@@ -85,8 +86,12 @@ func TestRelayerConfig(t *testing.T) {
 	require.Equal(t, map[string]any{"chain-id": "two"}, path["dst"])
 
 	require.Equal(t,
-		[]string{"start", "one--two", "--flush-interval", "20s", "--block-history", "50"},
-		startArgs([]LinkState{{Path: "one--two"}}, DefaultFlushInterval))
+		[]string{"start", "one--two", "--flush-interval", "20s", "--time-threshold", "12s", "--block-history", "50"},
+		startArgs([]LinkState{{Path: "one--two"}}, DefaultFlushInterval, Duration(12*time.Second)))
+
+	topo, err := ParseTopology([]byte(goodTopology))
+	require.NoError(t, err)
+	require.Equal(t, Duration(12*time.Second), topo.clientRefresh(), "a sixth of 80 % of 90s")
 }
 
 const genesisText = `{

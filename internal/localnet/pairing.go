@@ -63,7 +63,7 @@ func (n *Network) connect(ctx context.Context, topo *Topology) error {
 	}
 	return n.report.step("", "start relayer", n.state.Relayer.Log, func() (string, error) {
 		n.mu.Lock()
-		n.state.Relayer.Args = startArgs(n.state.Links, topo.Relayer.FlushInterval)
+		n.state.Relayer.Args = startArgs(n.state.Links, topo.Relayer.FlushInterval, topo.clientRefresh())
 		n.mu.Unlock()
 		if err := n.StartRelayer(); err != nil {
 			return "", err

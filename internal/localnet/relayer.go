@@ -268,11 +268,24 @@ func (n *Network) setRelayer(pid *PID) error {
 	return n.save()
 }
 
+// clientRefresh is how old a light client may get before the relayer updates it
+// without need: early enough that it lives for most of the shortest trusting
+// period if the relayer stops. Left to itself the relayer lets two thirds pass.
+func (t *Topology) clientRefresh() Duration {
+	var shortest Duration
+	for _, c := range t.Chains {
+		if shortest == 0 || c.UnbondingTime < shortest {
+			shortest = c.UnbondingTime
+		}
+	}
+	return max(Duration(time.Second), shortest*Duration(t.Relayer.TrustingPercent)/100/6)
+}
+
 // startArgs are the arguments with which the relayer relays on all links.
-func startArgs(links []LinkState, flush Duration) []string {
+func startArgs(links []LinkState, flush, refresh Duration) []string {
 	args := []string{"start"}
 	for _, l := range links {
 		args = append(args, l.Path)
 	}
-	return append(args, "--flush-interval", flush.String(), "--block-history", "50")
+	return append(args, "--flush-interval", flush.String(), "--time-threshold", refresh.String(), "--block-history", "50")
 }
