@@ -24,7 +24,7 @@ type Status struct {
 	Healthy   bool            `json:"healthy"`
 	Problems  []string        `json:"problems"`
 	Chains    []ChainStatus   `json:"chains"`
-	Links     []LinkStatus    `json:\"links\"`
+	Links     []LinkStatus    `json:"links"`
 	Pairings  []PairingStatus `json:"pairings"`
 	Transfers []ChannelState  `json:"transfers"`
 	Relayer   ProcessStatus   `json:"relayer"`
