@@ -1,0 +1,51 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mesh-security/mesh/internal/demo"
+	"github.com/mesh-security/mesh/internal/localnet"
+)
+
+//go:embed topologies/demo.yaml
+var demoTopology []byte
+
+func demoCmd() *cobra.Command {
+	const dir = "build/demo"
+	var keep bool
+	var report, meshd, rly string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show Mesh Security at work on two real chains",
+		Long: `Start two chains that secure each other, restake in both directions, and show and
+check every step against the chains' state: voting power, caps, unbonding, failures.
+
+The network's directory is ` + dir + `/network unless --home says otherwise.`,
+		Example: `  meshnet demo
+  meshnet demo --keep      # leaves the network running and says how to use it`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			topo, err := localnet.ParseTopology(demoTopology)
+			if err != nil {
+				return fmt.Errorf("demo topology: %w", err)
+			}
+			home := filepath.Join(dir, "network")
+			if cmd.Flags().Changed("home") {
+				home = homeOf(cmd)
+			}
+			_, err = demo.Run(cmd.Context(), demo.Options{
+				Topology: topo, Home: home, Report: report, Keep: keep, Meshd: meshd, Rly: rly, Out: cmd.OutOrStdout(),
+			})
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave the network running")
+	cmd.Flags().StringVar(&report, "report", filepath.Join(dir, "report.json"), "where to write the report")
+	cmd.Flags().StringVar(&meshd, "meshd", "", "chain binary (default: build/bin/meshd, then PATH)")
+	cmd.Flags().StringVar(&rly, "rly", "", "relayer binary (default: build/bin/rly, then PATH)")
+	return cmd
+}

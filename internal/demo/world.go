@@ -1,0 +1,296 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	"cosmossdk.io/math"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	"github.com/cosmos/cosmos-sdk/types/bech32"
+	grpctypes "github.com/cosmos/cosmos-sdk/types/grpc"
+	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
+
+	cmttypes "github.com/cometbft/cometbft/types"
+
+	"github.com/mesh-security/mesh/internal/localnet"
+	consumertypes "github.com/mesh-security/mesh/x/consumer/types"
+	providertypes "github.com/mesh-security/mesh/x/provider/types"
+)
+
+// world is what the demo knows of the two chains: who has staked how much where.
+// It is kept from what the delegators did, never read back from the chains.
+type world struct {
+	chains     []*chain
+	directions []*direction
+}
+
+// chain is one of the two, with the ledger of its native stake.
+type chain struct {
+	*localnet.Chain // nil until the network is up
+	id              string
+	symbol          string
+	decimals        uint32
+	validators      int
+	// native is the native stake of each validator.
+	native []math.Int
+	// delegators act on this chain.
+	delegators []*delegator
+}
+
+// direction is a pairing: delegators of provider restake to validators of
+// consumer.
+type direction struct {
+	provider, consumer *chain
+	// spec is what governance was to register, ids what came of it.
+	spec  localnet.PairingSpec
+	ids   localnet.PairingState
+	terms terms
+}
+
+// delegator is somebody with native stake on a chain. Validators are numbered
+// as the chain's nodes; amounts are in whole tokens.
+type delegator struct {
+	name  string
+	home  int   // the validator at home
+	stake int64 // what it delegates there
+	// restake is what it cross-stakes at first, more what it adds to reach the
+	// cap, whileDown what it changes during the relayer's outage.
+	restake, more, whileDown map[int]int64
+	// leaves: it takes back everything, on both chains at once.
+	leaves bool
+
+	// restaked is the ledger of its cross-stake by validator, in base units.
+	restaked []math.Int
+}
+
+// cast is who does what, by the chain's place in the topology.
+var cast = [2][]*delegator{
+	{
+		{name: "alice", home: 0, stake: 100, restake: map[int]int64{0: 60, 1: 40}, leaves: true},
+		{name: "bob", home: 1, stake: 80, restake: map[int]int64{1: 30}, more: map[int]int64{0: 30}, whileDown: map[int]int64{1: 20}},
+		{name: "carol", home: 2, stake: 60, restake: map[int]int64{2: 20}, more: map[int]int64{2: 40}, whileDown: map[int]int64{2: -15}},
+	},
+	{
+		{name: "alice", home: 0, stake: 30, restake: map[int]int64{0: 10}, more: map[int]int64{2: 20}, whileDown: map[int]int64{0: -10}},
+		{name: "bob", home: 1, stake: 20, restake: map[int]int64{1: 20}, leaves: true},
+		{name: "carol", home: 2, stake: 40, restake: map[int]int64{2: 10}, more: map[int]int64{0: 20}, whileDown: map[int]int64{1: 10}},
+	},
+}
+
+// newWorld reads the topology: two chains of at least three validators, paired
+// in both directions.
+func newWorld(topo *localnet.Topology) (*world, error) {
+	if len(topo.Chains) != 2 || len(topo.Pairings) != 2 {
+		return nil, fmt.Errorf("the demo needs two chains paired in both directions; the topology has %d chains and %d pairings",
+			len(topo.Chains), len(topo.Pairings))
+	}
+	w := &world{}
+	for i := range topo.Chains {
+		spec := &topo.Chains[i]
+		c := &chain{
+			id: spec.ID, symbol: strings.ToUpper(strings.TrimPrefix(spec.Denom, "u")), decimals: *spec.Decimals,
+			validators: spec.Validators,
+		}
+		if spec.Validators < 3 {
+			return nil, fmt.Errorf("the demo needs three validators; %s has %d", spec.ID, spec.Validators)
+		}
+		for v := range spec.Validators {
+			stake := spec.Stake
+			if len(spec.Stakes) > 0 {
+				stake = spec.Stakes[v]
+			}
+			amount, ok := math.NewIntFromString(stake)
+			if !ok {
+				return nil, fmt.Errorf("%s: stake %q is not a number", spec.ID, stake)
+			}
+			c.native = append(c.native, amount)
+		}
+		for _, d := range cast[i] {
+			own := *d
+			own.restaked = zeros(topo.Chains[1-i].Validators)
+			c.delegators = append(c.delegators, &own)
+		}
+		w.chains = append(w.chains, c)
+	}
+	for _, p := range topo.Pairings {
+		d := &direction{spec: p, provider: w.chain(p.Provider), consumer: w.chain(p.Consumer)}
+		w.directions = append(w.directions, d)
+	}
+	return w, nil
+}
+
+func zeros(n int) []math.Int {
+	out := make([]math.Int, n)
+	for i := range out {
+		out[i] = math.ZeroInt()
+	}
+	return out
+}
+
+func (w *world) chain(id string) *chain {
+	for _, c := range w.chains {
+		if c.id == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// from and to are the directions in which a chain provides and gets security.
+func (w *world) from(c *chain) *direction {
+	return w.directions[w.index(func(d *direction) bool { return d.provider == c })]
+}
+func (w *world) to(c *chain) *direction {
+	return w.directions[w.index(func(d *direction) bool { return d.consumer == c })]
+}
+
+func (w *world) index(is func(*direction) bool) int { return slices.IndexFunc(w.directions, is) }
+
+// base turns whole tokens into base units.
+func (c *chain) base(whole int64) math.Int {
+	return math.NewIntWithDecimal(whole, int(c.decimals))
+}
+
+func (c *chain) coin(amount math.Int) sdk.Coin { return sdk.NewCoin(c.Denom, amount) }
+
+func (c *chain) show(amount math.Int) string { return tokens(amount, c.decimals, c.symbol) }
+
+// restaked is the provider's cross-stake on each validator of the consumer.
+func (d *direction) restaked() []math.Int {
+	out := zeros(d.consumer.validators)
+	for _, who := range d.provider.delegators {
+		for v, amount := range who.restaked {
+			out[v] = out[v].Add(amount)
+		}
+	}
+	return out
+}
+
+// worth is what that is worth on the consumer, before the cap.
+func (d *direction) worth() []math.Int {
+	out := d.restaked()
+	for v := range out {
+		out[v] = d.terms.value(out[v])
+	}
+	return out
+}
+
+// allied is the stake that each validator of the consumer must have got from
+// the provider, computed from the ledger.
+func (d *direction) allied() ([]math.Int, error) {
+	restaked := d.restaked()
+	order, addresses := make([]int, len(restaked)), make([]string, len(restaked))
+	for v, node := range d.consumer.Nodes {
+		address, err := d.consumer.AddressBytes(node.Operator)
+		if err != nil {
+			return nil, err
+		}
+		order[v], addresses[v] = v, string(address)
+	}
+	slices.SortFunc(order, func(a, b int) int { return strings.Compare(addresses[a], addresses[b]) })
+	validators := make([]backing, len(order))
+	for i, v := range order {
+		validators[i] = backing{native: d.consumer.native[v], restaked: restaked[v]}
+	}
+	out := make([]math.Int, len(order))
+	for i, amount := range d.terms.allied(validators) {
+		out[order[i]] = amount
+	}
+	return out, nil
+}
+
+// staking is the chain's staking module, provided and consumed the mesh modules.
+func (c *chain) staking() stakingtypes.QueryClient    { return stakingtypes.NewQueryClient(c.Conn()) }
+func (c *chain) providing() providertypes.QueryClient { return providertypes.NewQueryClient(c.Conn()) }
+func (c *chain) consuming() consumertypes.QueryClient { return consumertypes.NewQueryClient(c.Conn()) }
+func (c *chain) operator(validator int) string        { return c.Nodes[validator].Operator }
+func (c *chain) label(validator int) string           { return c.Nodes[validator].Moniker }
+func (c *chain) whose(validator int, what string) string {
+	return c.id + " " + c.label(validator) + ": " + what
+}
+
+// cometValidators is CometBFT's own validator set, by node.
+func (c *chain) cometValidators(ctx context.Context) ([]*cmttypes.Validator, error) {
+	set, err := c.Validators(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*cmttypes.Validator, len(c.Nodes))
+	for _, v := range set {
+		address, err := bech32.ConvertAndEncode(c.Prefix+sdk.PrefixValidator+sdk.PrefixConsensus, v.Address)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(c.Nodes, func(n *localnet.Node) bool { return n.Consensus == address })
+		if i < 0 {
+			return nil, expect(c.id+": validators in CometBFT's set", "only those of the topology", "also "+address)
+		}
+		out[i] = v
+	}
+	for i, v := range out {
+		if v == nil {
+			return nil, expect(c.whose(i, "in CometBFT's validator set"), true, false)
+		}
+	}
+	return out, nil
+}
+
+// powers is the voting power of each validator in CometBFT's own set.
+func (c *chain) powers(ctx context.Context) ([]int64, error) {
+	set, err := c.cometValidators(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int64, len(set))
+	for i, v := range set {
+		out[i] = v.VotingPower
+	}
+	return out, nil
+}
+
+// blockTime is the time of a block.
+func (c *chain) blockTime(ctx context.Context, height int64) (time.Time, error) {
+	res, err := c.RPC().Header(ctx, &height)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("chain %s: block %d: %w", c.id, height, err)
+	}
+	return res.Header.Time, nil
+}
+
+// firstBlock finds the first block above low for which is says true, by halving.
+// It must be true for all blocks from there on, and for high.
+func firstBlock(low, high int64, is func(height int64) (bool, error)) (int64, error) {
+	for low+1 < high {
+		middle := low + (high-low)/2
+		ok, err := is(middle)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	return high, nil
+}
+
+// firstBlockAt finds the first block from a time on.
+func (c *chain) firstBlockAt(ctx context.Context, t time.Time, low, high int64) (int64, error) {
+	return firstBlock(low, high, func(height int64) (bool, error) {
+		at, err := c.blockTime(ctx, height)
+		return !at.Before(t), err
+	})
+}
+
+// at asks about the state after a block.
+func at(ctx context.Context, height int64) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, grpctypes.GRPCBlockHeightHeader, strconv.FormatInt(height, 10))
+}

@@ -1,0 +1,172 @@
+package system_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// report is build/demo/report.json. It is spelled out here, not taken from the
+// demo: others read the file too.
+type report struct {
+	Chains []struct {
+		ChainID           string           `json:"chain_id"`
+		NativeBonded      int64            `json:"native_bonded"`
+		VirtualBonded     int64            `json:"virtual_bonded"`
+		VirtualByProvider map[string]int64 `json:"virtual_by_provider"`
+	} `json:"chains"`
+	Steps []struct {
+		Name   string `json:"name"`
+		OK     bool   `json:"ok"`
+		Detail string `json:"detail"`
+	} `json:"steps"`
+	Seconds float64 `json:"seconds"`
+}
+
+type status struct {
+	Phase  string `json:"phase"`
+	Chains []struct {
+		Nodes []process `json:"nodes"`
+	} `json:"chains"`
+	Relayer process `json:"relayer"`
+}
+
+type process struct {
+	State string `json:"state"`
+	PID   int    `json:"pid"`
+}
+
+func meshnet(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	bin := os.Getenv("MESH_BIN")
+	if bin == "" {
+		t.Skip("MESH_BIN is not set; run `make test-system`")
+	}
+	return exec.CommandContext(t.Context(), filepath.Join(bin, "meshnet"), args...)
+}
+
+// statusOf asks how the network in a directory is.
+func statusOf(t *testing.T, home string) status {
+	t.Helper()
+	out, err := meshnet(t, "--home", home, "status", "--output", "json").Output()
+	require.NoError(t, err)
+	var s status
+	require.NoError(t, json.Unmarshal(out, &s))
+	return s
+}
+
+// requireEnded checks that no process of the network is left: neither one it
+// knows, nor one that works in its directory.
+func requireEnded(t *testing.T, home, phase string) {
+	t.Helper()
+	s := statusOf(t, home)
+	require.Equal(t, phase, s.Phase)
+	for _, c := range s.Chains {
+		for _, n := range c.Nodes {
+			require.NotEqual(t, "running", n.State)
+		}
+	}
+	require.NotEqual(t, "running", s.Relayer.State)
+	require.Empty(t, processesOf(t, home))
+}
+
+// processesOf lists processes that were started with a path below home.
+func processesOf(t *testing.T, home string) []string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	var out []string
+	for _, file := range files {
+		cmdline, err := os.ReadFile(file)
+		if err == nil && bytes.Contains(cmdline, []byte(home)) {
+			out = append(out, string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
+		}
+	}
+	return out
+}
+
+// TestDemo runs the demo, node restart and relayer outage included, and checks
+// what it says about the chains in the end.
+func TestDemo(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "network")
+	file := filepath.Join(t.TempDir(), "report.json")
+	cmd := meshnet(t, "demo", "--home", home, "--report", file)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	require.NoError(t, cmd.Run())
+
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var r report
+	require.NoError(t, json.Unmarshal(data, &r))
+
+	var names []string
+	for _, s := range r.Steps {
+		names = append(names, s.Name)
+		require.Truef(t, s.OK, "step %s: %s", s.Name, s.Detail)
+		require.NotEmpty(t, s.Detail, s.Name)
+	}
+	require.Equal(t, []string{
+		"start", "pairing", "validator sets", "native delegation", "cross-stake", "voting power", "native stake untouched",
+		"security", "cap", "leave", "relayer outage", "node restart", "held", "free", "final security",
+	}, names)
+
+	require.Len(t, r.Chains, 2)
+	// What is left when alice (100 OSMO, at home and across) and bob (20 AXL)
+	// have left, at the prices and caps of the demo's topology:
+	//   osmosis-local  600 + 80 + 60 = 740 OSMO; a ninth of it is the cap, 60 AXL would be worth 108 OSMO
+	//   axelar-local   300 + 30 + 40 = 370 AXL; 125 OSMO · 0.5 · 0.9 = 56.25 AXL
+	osmosis, axelar := r.Chains[0], r.Chains[1]
+	require.Equal(t, "osmosis-local", osmosis.ChainID)
+	require.Equal(t, int64(740_000_000), osmosis.NativeBonded)
+	require.Equal(t, int64(82_222_222), osmosis.VirtualBonded)
+	require.Equal(t, map[string]int64{"axelar-local": 82_222_222}, osmosis.VirtualByProvider)
+	require.Equal(t, "axelar-local", axelar.ChainID)
+	require.Equal(t, int64(370_000_000), axelar.NativeBonded)
+	require.Equal(t, int64(56_250_000), axelar.VirtualBonded)
+	require.Equal(t, map[string]int64{"osmosis-local": 56_250_000}, axelar.VirtualByProvider)
+	require.Positive(t, r.Seconds)
+
+	requireEnded(t, home, "stopped")
+}
+
+// TestDemoInterrupted stops the demo while it starts, as Ctrl-C does.
+func TestDemoInterrupted(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "network")
+	file := filepath.Join(t.TempDir(), "report.json")
+	cmd := meshnet(t, "demo", "--keep", "--home", home, "--report", file)
+	var stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = io.Discard, &stderr
+	require.NoError(t, cmd.Start())
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+
+	require.Eventually(t, func() bool { return len(processesOf(t, home)) > 2 }, 2*time.Minute, 100*time.Millisecond, "no node started")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	select {
+	case err := <-done:
+		var exit *exec.ExitError
+		require.True(t, errors.As(err, &exit), "%v", err)
+		require.Equal(t, 130, exit.ExitCode(), stderr.String())
+	case <-time.After(time.Minute):
+		require.NoError(t, cmd.Process.Kill())
+		t.Fatal("it does not end")
+	}
+	require.Contains(t, stderr.String(), "interrupted")
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var r report
+	require.NoError(t, json.Unmarshal(data, &r))
+	require.Len(t, r.Steps, 1)
+	require.False(t, r.Steps[0].OK)
+	requireEnded(t, home, "failed")
+}
