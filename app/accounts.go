@@ -11,10 +11,12 @@ import (
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	ibctransfertypes "github.com/cosmos/ibc-go/v11/modules/apps/transfer/types"
+
+	"github.com/mesh-security/mesh/wiring"
 )
 
 // moduleAccountPermissions lists every module account and what x/bank lets it do with the supply.
-var moduleAccountPermissions = map[string][]string{
+var moduleAccountPermissions = wiring.ModuleAccounts(map[string][]string{
 	authtypes.FeeCollectorName:     nil,
 	distrtypes.ModuleName:          nil,
 	minttypes.ModuleName:           {authtypes.Minter},
@@ -22,7 +24,7 @@ var moduleAccountPermissions = map[string][]string{
 	stakingtypes.NotBondedPoolName: {authtypes.Burner, authtypes.Staking},
 	govtypes.ModuleName:            {authtypes.Burner},
 	ibctransfertypes.ModuleName:    {authtypes.Minter, authtypes.Burner},
-}
+})
 
 // ModuleAccountPermissions returns a copy of the permissions of every module account.
 func ModuleAccountPermissions() map[string][]string {

@@ -88,7 +88,7 @@ func TestModuleOrders(t *testing.T) {
 	manager := chainApp.ModuleManager
 
 	require.Equal(t, upgradetypes.ModuleName, manager.OrderPreBlockers[0])
-	require.Equal(t, banktypes.ModuleName, manager.OrderEndBlockers[0])
+	require.Equal(t, []string{banktypes.ModuleName, "meshprovider", "meshconsumer"}, manager.OrderEndBlockers[:3])
 	require.Equal(t, stakingtypes.ModuleName, manager.OrderEndBlockers[len(manager.OrderEndBlockers)-1])
 
 	before := []struct {
@@ -103,6 +103,9 @@ func TestModuleOrders(t *testing.T) {
 		{manager.OrderInitGenesis, distrtypes.ModuleName, stakingtypes.ModuleName},
 		{manager.OrderInitGenesis, stakingtypes.ModuleName, slashingtypes.ModuleName},
 		{manager.OrderInitGenesis, stakingtypes.ModuleName, "genutil"},
+		{manager.OrderInitGenesis, stakingtypes.ModuleName, "meshprovider"},
+		{manager.OrderInitGenesis, "meshconsumer", "genutil"},
+		{manager.OrderBeginBlockers, "meshconsumer", minttypes.ModuleName},
 	}
 	for _, tc := range before {
 		i, j := slices.Index(tc.order, tc.first), slices.Index(tc.order, tc.second)
@@ -111,7 +114,7 @@ func TestModuleOrders(t *testing.T) {
 }
 
 func TestModuleAccountPermissions(t *testing.T) {
-	mayMint := map[string]bool{minttypes.ModuleName: true, ibctransfertypes.ModuleName: true}
+	mayMint := map[string]bool{minttypes.ModuleName: true, ibctransfertypes.ModuleName: true, "meshconsumer": true}
 	mayBurn := map[string]bool{
 		stakingtypes.BondedPoolName:    true,
 		stakingtypes.NotBondedPoolName: true,

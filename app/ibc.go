@@ -26,6 +26,7 @@ func (app *App) initIBC() {
 
 	router := porttypes.NewRouter()
 	router.AddRoute(ibctransfertypes.ModuleName, transfer.NewIBCModule(app.TransferKeeper))
+	app.Mesh.ConnectIBC(app.IBCKeeper, router)
 	app.IBCKeeper.SetRouter(router)
 
 	routerV2 := ibcapi.NewRouter()

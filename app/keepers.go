@@ -39,6 +39,8 @@ import (
 	ibctransfertypes "github.com/cosmos/ibc-go/v11/modules/apps/transfer/types"
 	ibcexported "github.com/cosmos/ibc-go/v11/modules/core/exported"
 	ibckeeper "github.com/cosmos/ibc-go/v11/modules/core/keeper"
+
+	"github.com/mesh-security/mesh/wiring"
 )
 
 // Keepers holds the keeper of every module. It is embedded in App, so tests and wiring reach them as app.BankKeeper.
@@ -58,11 +60,13 @@ type Keepers struct {
 
 	IBCKeeper      *ibckeeper.Keeper
 	TransferKeeper *ibctransferkeeper.Keeper
+
+	Mesh *wiring.Mesh
 }
 
 // storeKeys returns the key of every persistent store.
 func storeKeys() map[string]*storetypes.KVStoreKey {
-	return storetypes.NewKVStoreKeys(
+	return storetypes.NewKVStoreKeys(append(wiring.StoreKeys(),
 		authtypes.StoreKey,
 		authzkeeper.StoreKey,
 		banktypes.StoreKey,
@@ -77,7 +81,7 @@ func storeKeys() map[string]*storetypes.KVStoreKey {
 		upgradetypes.StoreKey,
 		ibcexported.StoreKey,
 		ibctransfertypes.StoreKey,
-	)
+	)...)
 }
 
 // initKeepers builds the keepers in the order in which they need one another.
@@ -103,8 +107,9 @@ func (app *App) initKeepers(appOpts servertypes.AppOptions) {
 		cdc, app.storeService(stakingtypes.StoreKey), app.AccountKeeper, app.BankKeeper, authority,
 		validatorCodec(), consensusCodec(),
 	)
+	app.Mesh = wiring.New(cdc, app.keys, authority, app.AccountKeeper, app.BankKeeper, app.StakingKeeper)
 	app.MintKeeper = mintkeeper.NewKeeper(
-		cdc, app.storeService(minttypes.StoreKey), app.StakingKeeper, app.AccountKeeper, app.BankKeeper,
+		cdc, app.storeService(minttypes.StoreKey), app.Mesh.MintStaking(), app.AccountKeeper, app.Mesh.MintBank(),
 		authtypes.FeeCollectorName, authority,
 	)
 	app.DistrKeeper = distrkeeper.NewKeeper(
@@ -112,8 +117,9 @@ func (app *App) initKeepers(appOpts servertypes.AppOptions) {
 		authtypes.FeeCollectorName, authority,
 	)
 	app.SlashingKeeper = slashingkeeper.NewKeeper(
-		cdc, app.encoding.Amino, app.storeService(slashingtypes.StoreKey), app.StakingKeeper, authority,
+		cdc, app.encoding.Amino, app.storeService(slashingtypes.StoreKey), app.Mesh.SlashingStaking(), authority,
 	)
+	app.Mesh.ConnectSlashing(app.SlashingKeeper)
 	evidenceKeeper := evidencekeeper.NewKeeper(
 		cdc, app.storeService(evidencetypes.StoreKey), app.StakingKeeper, app.SlashingKeeper,
 		accountCodec(), runtime.ProvideCometInfoService(),
@@ -141,6 +147,7 @@ func (app *App) initKeepers(appOpts servertypes.AppOptions) {
 	app.StakingKeeper.SetHooks(stakingtypes.NewMultiStakingHooks(
 		app.DistrKeeper.Hooks(),
 		app.SlashingKeeper.Hooks(),
+		app.Mesh.Hooks(),
 	))
 }
 

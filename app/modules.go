@@ -37,6 +37,8 @@ import (
 	ibc "github.com/cosmos/ibc-go/v11/modules/core"
 	ibcexported "github.com/cosmos/ibc-go/v11/modules/core/exported"
 	ibctm "github.com/cosmos/ibc-go/v11/modules/light-clients/07-tendermint"
+
+	"github.com/mesh-security/mesh/wiring"
 )
 
 // The orders in which modules run. The module manager refuses an order that forgets a module with such a step;
@@ -97,7 +99,7 @@ func (app *App) initModules() error {
 		registry = app.encoding.InterfaceRegistry
 	)
 
-	app.ModuleManager = module.NewManager(
+	app.ModuleManager = module.NewManager(append(app.Mesh.Modules(),
 		genutil.NewAppModule(app.AccountKeeper, app.StakingKeeper, app, app.encoding.TxConfig),
 		auth.NewAppModule(cdc, app.AccountKeeper, nil, nil),
 		vesting.NewAppModule(app.AccountKeeper, app.BankKeeper),
@@ -118,13 +120,13 @@ func (app *App) initModules() error {
 		ibc.NewAppModule(app.IBCKeeper),
 		ibctm.NewAppModule(app.tendermintClient),
 		transfer.NewAppModule(app.TransferKeeper),
-	)
+	)...)
 
 	app.ModuleManager.SetOrderPreBlockers(preBlockerOrder...)
-	app.ModuleManager.SetOrderBeginBlockers(beginBlockerOrder...)
-	app.ModuleManager.SetOrderEndBlockers(endBlockerOrder...)
-	app.ModuleManager.SetOrderInitGenesis(genesisOrder...)
-	app.ModuleManager.SetOrderExportGenesis(genesisOrder...)
+	app.ModuleManager.SetOrderBeginBlockers(wiring.BeginBlockers(beginBlockerOrder)...)
+	app.ModuleManager.SetOrderEndBlockers(wiring.EndBlockers(endBlockerOrder)...)
+	app.ModuleManager.SetOrderInitGenesis(wiring.InitGenesis(genesisOrder)...)
+	app.ModuleManager.SetOrderExportGenesis(wiring.InitGenesis(genesisOrder)...)
 
 	app.BasicModuleManager = module.NewBasicManagerFromManager(app.ModuleManager, map[string]module.AppModuleBasic{
 		genutiltypes.ModuleName: genutil.NewAppModuleBasic(genutiltypes.DefaultMessageValidator),
