@@ -116,7 +116,7 @@ func (k *Keeper) AddProvider(ctx sdk.Context, config types.ProviderConfig) error
 
 	p := types.NewProvider(config, ctx.BlockTime())
 	if known {
-		p.Session.Provider = old.Session.Provider
+		p.Session.Provider, p.Cap = old.Session.Provider, old.Cap
 		p.Session.Consumer = max(p.Session.Consumer, old.Session.Consumer+1)
 		if p.ChannelId = old.ChannelId; p.ChannelId != "" {
 			p.Status = types.PROVIDER_STATUS_ACTIVE

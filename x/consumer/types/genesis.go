@@ -49,7 +49,7 @@ func (gs GenesisState) Validate() error {
 
 	seen := map[string]bool{}
 	once := func(kind string, keys ...any) error {
-		key := fmt.Sprintf("%s %q", kind, keys)
+		key := fmt.Sprintf("%s %v", kind, keys)
 		if seen[key] {
 			return errorsmod.Wrapf(ErrInvalidGenesis, "%s twice", key)
 		}
