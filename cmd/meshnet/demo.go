@@ -1,11 +1,12 @@
 package main
 
 import (
-	_ "embed"
 	"fmt"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	_ "embed"
 
 	"github.com/mesh-security/mesh/internal/demo"
 	"github.com/mesh-security/mesh/internal/localnet"

@@ -56,8 +56,8 @@ func (d *demo) pairing(ctx context.Context) (string, error) {
 	}
 	err := await(ctx, crossing, func(ctx context.Context) error {
 		for _, p := range d.net.Status(ctx).Pairings {
-			seen := p.Channel + " " + p.ProviderClient + " " + p.ConsumerClient
-			if err := expect(p.Provider+"→"+p.Consumer+": channel and clients", "OPEN Active Active", seen); err != nil {
+			seen := fmt.Sprintf("%s, %s and %s", p.Channel, p.ProviderClient, p.ConsumerClient)
+			if err := expect(p.Provider+"→"+p.Consumer+": channel and clients", "OPEN, Active and Active", seen); err != nil {
 				return err
 			}
 		}

@@ -147,6 +147,7 @@ func (w *world) chain(id string) *chain {
 func (w *world) from(c *chain) *direction {
 	return w.directions[w.index(func(d *direction) bool { return d.provider == c })]
 }
+
 func (w *world) to(c *chain) *direction {
 	return w.directions[w.index(func(d *direction) bool { return d.consumer == c })]
 }
@@ -207,8 +208,10 @@ func (d *direction) allied() ([]math.Int, error) {
 }
 
 // staking is the chain's staking module, provided and consumed the mesh modules.
-func (c *chain) staking() stakingtypes.QueryClient    { return stakingtypes.NewQueryClient(c.Conn()) }
+func (c *chain) staking() stakingtypes.QueryClient { return stakingtypes.NewQueryClient(c.Conn()) }
+
 func (c *chain) providing() providertypes.QueryClient { return providertypes.NewQueryClient(c.Conn()) }
+
 func (c *chain) consuming() consumertypes.QueryClient { return consumertypes.NewQueryClient(c.Conn()) }
 func (c *chain) operator(validator int) string        { return c.Nodes[validator].Operator }
 func (c *chain) label(validator int) string           { return c.Nodes[validator].Moniker }
