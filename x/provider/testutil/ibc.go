@@ -1,0 +1,146 @@
+package testutil
+
+import (
+	"errors"
+	"time"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
+	connectiontypes "github.com/cosmos/ibc-go/v11/modules/core/03-connection/types"
+	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
+	"github.com/cosmos/ibc-go/v11/modules/core/exported"
+	ibctm "github.com/cosmos/ibc-go/v11/modules/light-clients/07-tendermint"
+
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
+	"github.com/mesh-security/mesh/x/provider/types"
+)
+
+// Client is an IBC client as the fakes know it.
+type Client struct {
+	State  *ibctm.ClientState
+	Status exported.Status
+}
+
+// Packet is a packet that the module sent.
+type Packet struct {
+	Channel string
+	Timeout time.Time
+	Data    []byte
+}
+
+// Update decodes the packet.
+func (p Packet) Update() meshtypes.StakeUpdate {
+	u, err := meshtypes.UnmarshalStakeUpdate(p.Data)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+// IBC stands for IBC's keepers. It is not part of the chain's state: failed transactions do not take it back.
+type IBC struct {
+	Clients     map[string]*Client
+	Connections map[string]string // connection id to client id
+	Channels    map[string]channeltypes.Channel
+	Sent        []Packet
+	// SendError makes sending fail.
+	SendError error
+	// Closed lists channels closed by the module.
+	Closed []string
+}
+
+var (
+	_ types.ClientKeeper     = (*IBC)(nil)
+	_ types.ConnectionKeeper = (*IBC)(nil)
+	_ types.ChannelKeeper    = (*IBC)(nil)
+)
+
+// NewIBC returns an IBC without clients.
+func NewIBC() *IBC {
+	return &IBC{Clients: map[string]*Client{}, Connections: map[string]string{}, Channels: map[string]channeltypes.Channel{}}
+}
+
+// AddClient adds a client that tracks a chain, and a connection of the same name with "connection-" before it.
+func (i *IBC) AddClient(clientID, chainID string, unbonding time.Duration) {
+	i.Clients[clientID] = &Client{
+		State:  &ibctm.ClientState{ChainId: chainID, UnbondingPeriod: unbonding, LatestHeight: clienttypes.NewHeight(clienttypes.ParseChainID(chainID), 1_000_000)},
+		Status: exported.Active,
+	}
+	i.Connections["connection-"+clientID] = clientID
+}
+
+// GetClientState implements types.ClientKeeper.
+func (i *IBC) GetClientState(_ sdk.Context, clientID string) (exported.ClientState, bool) {
+	c, found := i.Clients[clientID]
+	if !found {
+		return nil, false
+	}
+	return c.State, true
+}
+
+// GetClientStatus implements types.ClientKeeper.
+func (i *IBC) GetClientStatus(_ sdk.Context, clientID string) exported.Status {
+	if c, found := i.Clients[clientID]; found {
+		return c.Status
+	}
+	return exported.Unknown
+}
+
+// GetClientLatestHeight implements types.ClientKeeper.
+func (i *IBC) GetClientLatestHeight(_ sdk.Context, clientID string) clienttypes.Height {
+	if c, found := i.Clients[clientID]; found {
+		return c.State.LatestHeight
+	}
+	return clienttypes.ZeroHeight()
+}
+
+// GetConnection implements types.ConnectionKeeper.
+func (i *IBC) GetConnection(_ sdk.Context, connectionID string) (connectiontypes.ConnectionEnd, bool) {
+	clientID, found := i.Connections[connectionID]
+	return connectiontypes.ConnectionEnd{ClientId: clientID, State: connectiontypes.OPEN}, found
+}
+
+// GetChannel implements types.ChannelKeeper.
+func (i *IBC) GetChannel(_ sdk.Context, _, channelID string) (channeltypes.Channel, bool) {
+	c, found := i.Channels[channelID]
+	return c, found
+}
+
+// ChanCloseInit implements types.ChannelKeeper.
+func (i *IBC) ChanCloseInit(ctx sdk.Context, portID, channelID string) error {
+	c, found := i.GetChannel(ctx, portID, channelID)
+	if !found {
+		return channeltypes.ErrChannelNotFound
+	}
+	if i.GetClientStatus(ctx, i.Connections[c.ConnectionHops[0]]) != exported.Active {
+		return clienttypes.ErrClientNotActive
+	}
+	c.State = channeltypes.CLOSED
+	i.Channels[channelID] = c
+	i.Closed = append(i.Closed, channelID)
+	return nil
+}
+
+// SendPacket implements types.ChannelKeeper.
+func (i *IBC) SendPacket(ctx sdk.Context, _, channel string, _ clienttypes.Height, timeout uint64, data []byte) (uint64, error) {
+	if i.SendError != nil {
+		return 0, i.SendError
+	}
+	c, found := i.Channels[channel]
+	if !found || c.State != channeltypes.OPEN {
+		return 0, errors.New("channel is not open")
+	}
+	if i.GetClientStatus(ctx, i.Connections[c.ConnectionHops[0]]) != exported.Active {
+		return 0, clienttypes.ErrClientNotActive
+	}
+	i.Sent = append(i.Sent, Packet{channel, time.Unix(0, int64(timeout)).UTC(), data})
+	return uint64(len(i.Sent)), nil
+}
+
+// Take returns the packets sent since the last call.
+func (i *IBC) Take() []Packet {
+	sent := i.Sent
+	i.Sent = nil
+	return sent
+}
