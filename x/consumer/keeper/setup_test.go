@@ -625,5 +625,3 @@ func (f *fixture) has(event string) bool {
 	return false
 }
 
-// roomy makes the caps so large that they do not bind.
-func roomy(c *types.ProviderConfig) { c.MaxPowerRatio = sdkmath.LegacyNewDecWithPrec(32, 2) }
