@@ -111,8 +111,7 @@ func (d *direction) effective(ctx context.Context, allied []math.Int) error {
 		if err := expect(c.whose(v, "tokens in x/staking"), c.show(all), c.show(res.Validator.Tokens)); err != nil {
 			return err
 		}
-		power := all.Quo(sdk.DefaultPowerReduction).Int64()
-		if err := expect(c.whose(v, "voting power in CometBFT"), power, powers[v]); err != nil {
+		if err := expect(c.whose(v, "voting power in CometBFT"), powerOf(all), powers[v]); err != nil {
 			return err
 		}
 	}

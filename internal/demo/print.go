@@ -52,9 +52,7 @@ func (p *printer) heading(n, of int, title string) {
 }
 
 func (p *printer) note(format string, args ...any) {
-	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
-		fmt.Fprintf(p.w, "%s%s\n", indent, strings.TrimRight(line, "\n"))
-	}
+	fmt.Fprintln(p.w, strings.TrimRight(indent+fmt.Sprintf(format, args...), " "))
 }
 
 func (p *printer) passed(detail string, took time.Duration) {
@@ -100,7 +98,7 @@ func (p *printer) table(rows [][]string) {
 	}
 }
 
-var figure = regexp.MustCompile(`^[+−]?[0-9][0-9.,]*( [A-Z%]+)?$`)
+var figure = regexp.MustCompile(`^[+−]?[0-9][0-9.,]*( [A-Za-z%]+)?$`)
 
 // layOut aligns columns. A column of figures is one in which every cell below
 // the header is a figure or empty.

@@ -43,7 +43,7 @@ func (d *demo) start(ctx context.Context) (string, error) {
 
 // pairing checks both directions' channels, clients, registrations and prices.
 func (d *demo) pairing(ctx context.Context) (string, error) {
-	rows := [][]string{{"PROVIDER", "CONSUMER", "CHANNEL", "PRICE", "DISCOUNT", "CAP"}}
+	rows := [][]string{{"PROVIDER", "CONSUMER", "CHANNEL", "PRICE", "DISCOUNT", "CAP", "SHARE AT MOST"}}
 	for _, dir := range d.directions {
 		if err := await(ctx, crossing, dir.open); err != nil {
 			return "", err
@@ -51,7 +51,7 @@ func (d *demo) pairing(ctx context.Context) (string, error) {
 		price := fmt.Sprintf("1 %s = %s %s", dir.provider.symbol, dir.spec.Price, dir.consumer.symbol)
 		rows = append(rows, []string{
 			dir.provider.id, dir.consumer.id, dir.ids.ProviderChannel + " – " + dir.ids.ConsumerChannel,
-			price, percent(dir.terms.discount), fmt.Sprintf("%s of all, %s", percent(dir.terms.ratio), dir.consumer.show(dir.terms.maxCap)),
+			price, percent(dir.terms.discount), dir.consumer.show(dir.terms.maxCap), percent(dir.terms.ratio),
 		})
 	}
 	err := await(ctx, crossing, func(ctx context.Context) error {

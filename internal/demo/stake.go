@@ -46,8 +46,31 @@ func (d *demo) delegate(ctx context.Context) (string, error) {
 		}
 	}
 	d.table(rows)
+	// The next step measures from here; CometBFT learns of it two blocks later.
+	d.before = make([][]int64, len(d.chains))
+	err = each(ctx, []int{0, 1}, func(ctx context.Context, i int) error {
+		c := d.chains[i]
+		return await(ctx, crossing, func(ctx context.Context) error {
+			var err error
+			if d.before[i], err = c.powers(ctx); err != nil {
+				return err
+			}
+			for v, power := range d.before[i] {
+				if err := expect(c.whose(v, "voting power in CometBFT"), powerOf(c.native[v]), power); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return "", err
+	}
 	return "ordinary delegations through x/staking", d.delegationsStand(ctx)
 }
+
+// powerOf is the voting power that an amount of stake gives.
+func powerOf(stake math.Int) int64 { return stake.Quo(sdk.DefaultPowerReduction).Int64() }
 
 // delegationsStand checks every native delegation that nobody has taken back.
 func (d *demo) delegationsStand(ctx context.Context) error {
@@ -122,13 +145,6 @@ func (d *demo) changes(ctx context.Context, of func(*delegator) map[int]int64) (
 
 // crossStake is the first restaking, by everybody to several validators.
 func (d *demo) crossStake(ctx context.Context) (string, error) {
-	for _, c := range d.chains {
-		powers, err := c.powers(ctx)
-		if err != nil {
-			return "", err
-		}
-		d.before = append(d.before, powers)
-	}
 	n, err := d.changes(ctx, func(who *delegator) map[int]int64 { return who.restake })
 	if err != nil {
 		return "", err
@@ -158,6 +174,9 @@ func (d *demo) votingPower(ctx context.Context) (string, error) {
 		restaked := dir.restaked()
 		for v := range powers {
 			rise := powers[v] - d.before[i][v]
+			if err := expect(c.whose(v, "rise of its voting power"), powerOf(c.native[v].Add(allied[v]))-powerOf(c.native[v]), rise); err != nil {
+				return "", err
+			}
 			total += rise
 			rows = append(rows, []string{
 				c.id, c.label(v), dir.provider.show(restaked[v]), c.show(allied[v]),
@@ -180,6 +199,7 @@ func (d *demo) reachCaps(ctx context.Context) (string, error) {
 	if err := d.allSettled(ctx); err != nil {
 		return "", err
 	}
+	d.note("")
 	rows := [][]string{{"CHAIN", "VALIDATOR", "WORTH", "CUT TO", "KEPT"}}
 	var said string
 	for _, dir := range d.directions {

@@ -74,7 +74,7 @@ type delegator struct {
 var cast = [2][]*delegator{
 	{
 		{name: "alice", home: 0, stake: 100, restake: map[int]int64{0: 60, 1: 40}, leaves: true},
-		{name: "bob", home: 1, stake: 80, restake: map[int]int64{1: 30}, more: map[int]int64{0: 30}, whileDown: map[int]int64{1: 20}},
+		{name: "bob", home: 1, stake: 90, restake: map[int]int64{1: 30}, more: map[int]int64{0: 30}, whileDown: map[int]int64{1: 20}},
 		{name: "carol", home: 2, stake: 60, restake: map[int]int64{2: 20}, more: map[int]int64{2: 40}, whileDown: map[int]int64{2: -15}},
 	},
 	{

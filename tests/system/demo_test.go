@@ -123,13 +123,13 @@ func TestDemo(t *testing.T) {
 	require.Len(t, r.Chains, 2)
 	// What is left when alice (100 OSMO, at home and across) and bob (20 AXL)
 	// have left, at the prices and caps of the demo's topology:
-	//   osmosis-local  600 + 80 + 60 = 740 OSMO; a ninth of it is the cap, 60 AXL would be worth 108 OSMO
+	//   osmosis-local  600 + 90 + 60 = 750 OSMO; a ninth of it is the cap, 60 AXL would be worth 108 OSMO
 	//   axelar-local   300 + 30 + 40 = 370 AXL; 125 OSMO · 0.5 · 0.9 = 56.25 AXL
 	osmosis, axelar := r.Chains[0], r.Chains[1]
 	require.Equal(t, "osmosis-local", osmosis.ChainID)
-	require.Equal(t, int64(740_000_000), osmosis.NativeBonded)
-	require.Equal(t, int64(82_222_222), osmosis.VirtualBonded)
-	require.Equal(t, map[string]int64{"axelar-local": 82_222_222}, osmosis.VirtualByProvider)
+	require.Equal(t, int64(750_000_000), osmosis.NativeBonded)
+	require.Equal(t, int64(83_333_333), osmosis.VirtualBonded)
+	require.Equal(t, map[string]int64{"axelar-local": 83_333_333}, osmosis.VirtualByProvider)
 	require.Equal(t, "axelar-local", axelar.ChainID)
 	require.Equal(t, int64(370_000_000), axelar.NativeBonded)
 	require.Equal(t, int64(56_250_000), axelar.VirtualBonded)
