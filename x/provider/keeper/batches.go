@@ -215,47 +215,53 @@ func (k *Keeper) matureBatch(ctx context.Context, id uint64, pool types.Pool) er
 	return k.Pools.Set(ctx, id, pool)
 }
 
-// runBatchQueue works on at most limit batches whose next event is due.
+// runBatchQueue works on at most limit events of batches that are due. After a long time without a block a batch may have
+// several.
 func (k *Keeper) runBatchQueue(ctx sdk.Context, limit int) error {
-	due, err := firstKeys(ctx, k.BatchQueue, untilTime(nanos(ctx.BlockTime())), limit)
-	if err != nil {
-		return err
-	}
-	for _, key := range due {
-		id := key.K2()
-		ok := k.attempt(ctx, "batch", poolSubject(id), func(ctx sdk.Context) error {
-			if err := k.BatchQueue.Remove(ctx, key); err != nil {
-				return err
+	for limit > 0 {
+		due, err := firstKeys(ctx, k.BatchQueue, untilTime(nanos(ctx.BlockTime())), limit)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		limit -= len(due)
+		for _, key := range due {
+			if k.attempt(ctx, "batch", poolSubject(key.K2()), func(ctx sdk.Context) error { return k.batchEvent(ctx, key) }) {
+				continue
 			}
-			pool, found, err := getOr(ctx, k.Pools, id)
-			if err != nil || !found || pool.Batch == nil {
-				return err
-			}
-			if next, ok := batchDue(*pool.Batch); !ok || next.After(ctx.BlockTime()) {
-				return nil // queued again under its new time
-			}
-			switch b := pool.Batch; {
-			case !b.Closed:
-				return k.closeBatch(ctx, id, pool)
-			case b.StartedAt.IsZero():
-				// The consumer has not reported the execution for one U after the batch epoch.
-				if err := k.startBatch(ctx, id, &pool, b.ClosesAt.Add(b.Unbonding), true); err != nil {
-					return err
-				}
-				return k.Pools.Set(ctx, id, pool)
-			case !b.Matured:
-				return k.matureBatch(ctx, id, pool)
-			}
-			return nil
-		})
-		if !ok {
-			// Try again in a while instead of in every block, so that it holds up nobody.
+			// Try again in a while instead of at once, so that it holds up nobody.
 			if err := k.requeueBatch(ctx, key); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// batchEvent works on one event of a batch whose time has come.
+func (k *Keeper) batchEvent(ctx sdk.Context, key timePool) error {
+	id := key.K2()
+	if err := k.BatchQueue.Remove(ctx, key); err != nil {
+		return err
+	}
+	pool, found, err := getOr(ctx, k.Pools, id)
+	if err != nil || !found || pool.Batch == nil {
+		return err
+	}
+	if next, ok := batchDue(*pool.Batch); !ok || next.After(ctx.BlockTime()) {
+		return nil // queued again under its new time
+	}
+	switch b := pool.Batch; {
+	case !b.Closed:
+		return k.closeBatch(ctx, id, pool)
+	case b.StartedAt.IsZero():
+		// The consumer has not reported the execution for one U after the batch epoch.
+		if err := k.startBatch(ctx, id, &pool, b.ClosesAt.Add(b.Unbonding), true); err != nil {
+			return err
+		}
+		return k.Pools.Set(ctx, id, pool)
+	default:
+		return k.matureBatch(ctx, id, pool)
+	}
 }
 
 // requeueBatch puts a batch whose event failed behind the others.

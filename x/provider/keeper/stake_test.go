@@ -49,7 +49,7 @@ func TestStakeAndLeave(t *testing.T) {
 	}
 	require.Equal(t, "1000", f.Balance(u).String())
 	took := f.Ctx.BlockTime().Sub(begin)
-	require.Less(t, took.Hours(), (testutil.Unbonding.Hours()+10))
+	require.Less(t, took.Hours(), (testutil.Unbonding.Hours() + 10))
 	found, err := f.Provider.Accounts.Has(f.Ctx, u)
 	require.NoError(t, err)
 	require.False(t, found)

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"testing"
 	"time"
 
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
@@ -63,9 +62,15 @@ const (
 	Prefix = "consumervaloper"
 )
 
+// TB is what the fixture needs of a test; *testing.T and rapid's *rapid.T have it.
+type TB interface {
+	require.TestingT
+	Helper()
+}
+
 // Fixture is a provider chain without blocks' transport: messages are run one by one, NextBlock runs EndBlock.
 type Fixture struct {
-	testing.TB
+	TB
 
 	Ctx sdk.Context
 
@@ -92,7 +97,7 @@ type Fixture struct {
 }
 
 // New returns a chain at height 1,000 with default parameters, a smallest cross-stake of 1 and no validators.
-func New(tb testing.TB) *Fixture {
+func New(tb TB) *Fixture {
 	tb.Helper()
 	names := []string{
 		authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, slashingtypes.StoreKey, distrtypes.StoreKey, types.StoreKey,
@@ -321,10 +326,10 @@ func (f *Fixture) Blocks(n int) {
 	}
 }
 
-// Skip lets time pass in blocks of at most an hour, or of d/200 if that is longer.
+// Skip lets time pass in blocks of at most an hour, or of d/60 if that is longer.
 func (f *Fixture) Skip(d time.Duration) {
 	f.Helper()
-	step := max(time.Hour, d/200)
+	step := max(time.Hour, d/60)
 	for d > 0 {
 		f.NextBlockAfter(min(d, step))
 		d -= step
