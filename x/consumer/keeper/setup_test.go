@@ -285,6 +285,7 @@ func (f *fixture) init() {
 	r.NoError(f.staking.SetParams(f.ctx, params))
 	r.NoError(f.distribution.FeePool.Set(f.ctx, distrtypes.InitialFeePool()))
 	r.NoError(f.distribution.Params.Set(f.ctx, distrtypes.DefaultParams()))
+	r.NoError(f.distribution.SetPreviousProposerConsAddr(f.ctx, sdk.ConsAddress("a proposer of blocks")))
 	sp := slashingtypes.DefaultParams()
 	sp.SignedBlocksWindow = 10
 	r.NoError(f.slashing.SetParams(f.ctx, sp))
