@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -273,6 +274,11 @@ func (c *chain) blockAfter(d time.Duration, txs ...[]byte) (*abci.ResponseFinali
 	require.NoError(c, err)
 	took := time.Since(start)
 	c.height, c.time = req.Height, req.Time
+	for _, e := range res.Events {
+		if strings.Contains(e.Type, "Fail") {
+			c.Fatalf("block %d: %s", req.Height, e.String())
+		}
+	}
 	for i, tx := range res.TxResults {
 		require.Zero(c, tx.Code, "transaction %d: %s", i, tx.Log)
 	}
