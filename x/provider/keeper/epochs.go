@@ -84,8 +84,8 @@ func (k *Keeper) runBatchEpochs(ctx sdk.Context, consumers []types.Consumer) err
 	return nil
 }
 
-// adjustNativeRatio takes over the chain's own double-sign fraction. After a raise all accounts are walked: more of
-// their collateral is needed.
+// adjustNativeRatio takes over the chain's own double-sign fraction. Then all accounts are walked: after a raise more of
+// their collateral is needed, after a fall less, so that held entries may go.
 func (k *Keeper) adjustNativeRatio(ctx sdk.Context) error {
 	if k.slashing == nil {
 		return nil
@@ -102,8 +102,5 @@ func (k *Keeper) adjustNativeRatio(ctx sdk.Context) error {
 		return err
 	}
 	k.emit(ctx, &types.EventNativeRatio{Ratio: ratio})
-	if ratio.GT(old) {
-		return k.RatioWalk.Set(ctx, types.RatioWalk{})
-	}
-	return nil
+	return k.RatioWalk.Set(ctx, types.RatioWalk{})
 }

@@ -294,7 +294,7 @@ func (k *Keeper) topUpMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint64)
 	return k.save(ctx, l)
 }
 
-// runRatioWalk marks at most limit accounts after a raise of the native ratio.
+// runRatioWalk marks at most limit accounts after a change of the native ratio.
 func (k *Keeper) runRatioWalk(ctx sdk.Context, limit int) error {
 	running, err := k.RatioWalk.Has(ctx)
 	if err != nil || !running {

@@ -334,6 +334,7 @@ func (f *Fixture) Skip(d time.Duration) {
 		f.NextBlockAfter(min(d, step))
 		d -= step
 	}
+	f.NextBlock()
 }
 
 // Epoch runs blocks until the module's epoch has ended.
