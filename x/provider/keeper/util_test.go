@@ -9,3 +9,5 @@ import (
 func poolKey(clientID string, n int) collections.Pair[string, []byte] {
 	return collections.Join(clientID, testutil.Operator(n))
 }
+
+type poolKeyT = collections.Pair[string, []byte]

@@ -1,0 +1,232 @@
+package keeper_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	sdkmath "cosmossdk.io/math"
+
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
+	"github.com/mesh-security/mesh/x/provider/testutil"
+	"github.com/mesh-security/mesh/x/provider/types"
+)
+
+const u14 = 14 * day
+
+func only(t *testing.T, c *testutil.Consumer) types.Batch {
+	t.Helper()
+	batches := c.Batches()
+	require.Len(t, batches, 1)
+	return *batches[0].Batch.Pool.Batch
+}
+
+func TestBatchExecuted(t *testing.T) {
+	f, _, u, c := setup(t)
+	require.NoError(t, c.Stake(u, 1, 1_000))
+	f.Epoch()
+	c.Relay()
+	c.Execute(1)
+	require.NoError(t, c.Unstake(u, 1, 400))
+	b := only(t, c)
+	require.False(t, b.Closed)
+	require.Equal(t, c.Pairing().BatchEpochEnd, b.ClosesAt)
+	require.Equal(t, u14, b.Unbonding)
+
+	// Listings before closing do not count for it.
+	f.Epoch()
+	c.Relay()
+	require.Zero(t, only(t, c).Seq)
+	require.Equal(t, "600", c.Stored[string(testutil.Operator(1))].Amount.String())
+	c.Execute(1)
+	require.True(t, only(t, c).StartedAt.IsZero())
+
+	f.NextBlockAfter(b.ClosesAt.Sub(f.Ctx.BlockTime()) - 2*testutil.BlockTime)
+	f.NextBlockAfter(2 * testutil.BlockTime) // an epoch of the module ends with the first of them
+	c.Relay()
+	require.Contains(t, c.Batches()[0].WaitsFor, "end of its batch epoch")
+	f.NextBlock()
+	require.True(t, only(t, c).Closed)
+	require.Contains(t, c.Batches()[0].WaitsFor, "its listing")
+	f.Epoch()
+	updates := c.Relay()
+	require.NotEmpty(t, updates)
+	seq := updates[len(updates)-1].Seq
+	require.Equal(t, seq, only(t, c).Seq)
+	require.Contains(t, c.Batches()[0].WaitsFor, "executed update")
+
+	// An execution of something older, and one of what was never sent, start nothing.
+	for _, executed := range []uint64{seq - 1, seq + 1, 1 << 62} {
+		r := testutil.ValidatorReport(1)
+		r.ExecutedSeq, r.ExecutedHeight = executed, meshtypes.NewHeight(4, 99)
+		c.Send(c.Message(r))
+		require.True(t, only(t, c).StartedAt.IsZero(), "%d", executed)
+	}
+	started := f.Ctx.BlockTime()
+	c.Execute(1)
+	b = only(t, c)
+	require.Equal(t, started, b.StartedAt)
+	require.Equal(t, started.Add(u14), b.MaturesAt)
+	require.Equal(t, meshtypes.NewHeight(4, c.Height), b.ExecutedHeight)
+
+	f.NextBlockAfter(b.MaturesAt.Sub(f.Ctx.BlockTime()) - time.Second)
+	require.Equal(t, "1000", f.Collateral(u).MaxLien.String())
+	f.NextBlockAfter(time.Second)
+	f.NextBlock()
+	require.Equal(t, "600", f.Collateral(u).MaxLien.String())
+	f.NextBlock()
+	require.Empty(t, c.Batches())
+}
+
+// TestBatchForced: whatever the consumer fails to send, the clock starts one U after the batch epoch, and stake is free
+// after two.
+func TestBatchForced(t *testing.T) {
+	f, _, u, c := setup(t)
+	require.NoError(t, c.Stake(u, 1, 1_000))
+	f.NextBlock()
+	require.NoError(t, c.Unstake(u, 1, 400))
+	b := only(t, c)
+	f.NextBlockAfter(b.ClosesAt.Add(u14).Sub(f.Ctx.BlockTime()))
+	f.NextBlock()
+	b = only(t, c)
+	require.Equal(t, b.ClosesAt.Add(u14), b.StartedAt)
+	require.Equal(t, b.ClosesAt.Add(2*u14), b.MaturesAt)
+	require.True(t, b.ExecutedHeight.IsZero())
+
+	// An execution that is reported late is noted, but moves no clock.
+	f.Epoch()
+	c.Relay()
+	f.Epoch()
+	c.Relay()
+	c.Execute(1)
+	late := only(t, c)
+	require.False(t, late.ExecutedHeight.IsZero())
+	require.Equal(t, b.MaturesAt, late.MaturesAt)
+	f.NextBlockAfter(b.MaturesAt.Sub(f.Ctx.BlockTime()))
+	f.NextBlock()
+	f.NextBlock()
+	require.Empty(t, c.Batches())
+	require.Equal(t, "600", f.Collateral(u).MaxLien.String())
+}
+
+// TestLongGap: a chain that stood still for months works off everything that is due.
+func TestLongGap(t *testing.T) {
+	f, val, u, c := setup(t)
+	require.NoError(t, c.Stake(u, 1, 1_000))
+	require.NoError(t, f.Undelegate(u, val, 500))
+	require.NoError(t, c.Unstake(u, 1, 400))
+	f.NextBlockAfter(100 * day)
+	f.NextBlock()
+	f.NextBlock()
+	require.Equal(t, "400", f.Balance(u).String())
+	f.NextBlockAfter(100 * day)
+	f.Blocks(3)
+	require.Equal(t, "500", f.Balance(u).String())
+	require.Equal(t, "500", f.Collateral(u).MaxLien.String())
+}
+
+func TestCodesThatCountAsExecuted(t *testing.T) {
+	for _, code := range []meshtypes.StakeCode{
+		meshtypes.STAKE_CODE_UNKNOWN_VALIDATOR, meshtypes.STAKE_CODE_TOMBSTONED, meshtypes.STAKE_CODE_NOT_REGISTERED,
+	} {
+		t.Run(code.String(), func(t *testing.T) {
+			f, _, u, c := setup(t)
+			require.NoError(t, c.Stake(u, 1, 1_000))
+			require.NoError(t, c.Unstake(u, 1, 400))
+			f.NextBlockAfter(only(t, c).ClosesAt.Sub(f.Ctx.BlockTime()))
+			f.NextBlock()
+			c.Code = func([]byte) meshtypes.StakeCode { return code }
+			f.Epoch()
+			c.Relay()
+			require.Empty(t, c.Outbox(), "the touch is cleared")
+			require.False(t, only(t, c).StartedAt.IsZero())
+			require.Equal(t, meshtypes.NewHeight(4, c.Height), only(t, c).ExecutedHeight)
+			// A validator that the consumer did not know is listed again once it reports it.
+			c.Send(c.Message(testutil.ValidatorReport(1)))
+			if code == meshtypes.STAKE_CODE_UNKNOWN_VALIDATOR {
+				require.Len(t, c.Outbox(), 1)
+			} else {
+				require.Empty(t, c.Outbox())
+			}
+		})
+	}
+}
+
+func TestUnbondingPeriod(t *testing.T) {
+	f, _, u, c := setup(t)
+	require.NoError(t, c.Stake(u, 1, 1_000))
+	f.Epoch()
+	c.Relay()
+	report := func(d time.Duration) {
+		m := c.Message()
+		m.UnbondingPeriod = uint64(d)
+		_, isError := c.Send(m)
+		require.False(t, isError)
+	}
+	// A century is not believed beyond what is registered.
+	report(100 * 365 * day)
+	require.Equal(t, u14, c.Pairing().EffectiveUnbonding)
+
+	// A smaller one is announced first.
+	report(7 * day)
+	p := c.Pairing()
+	require.Equal(t, u14, p.EffectiveUnbonding)
+	require.Equal(t, 7*day, p.AnnouncedUnbonding)
+	require.NoError(t, c.Unstake(u, 1, 100))
+	require.Equal(t, u14, only(t, c).Unbonding)
+	f.Epoch()
+	sent := f.IBC.Take()
+	require.Len(t, sent, 1)
+	require.EqualValues(t, 7*day, sent[0].Update().UnbondingPeriod)
+	require.Equal(t, u14, c.Pairing().EffectiveUnbonding, "not acknowledged")
+	c.Acknowledge(sent[0], c.Receive(sent[0]))
+	require.Equal(t, 7*day, c.Pairing().EffectiveUnbonding)
+	require.Zero(t, c.Pairing().AnnouncedUnbonding)
+
+	// The batch that was open keeps the larger one, also when it closes.
+	b := only(t, c)
+	f.NextBlockAfter(b.ClosesAt.Sub(f.Ctx.BlockTime()))
+	f.NextBlock()
+	require.Equal(t, u14, only(t, c).Unbonding)
+	require.NoError(t, c.Unstake(u, 1, 100))
+	require.Len(t, c.Batches(), 2)
+	require.Equal(t, 7*day, c.Batches()[1].Batch.Pool.Batch.Unbonding)
+
+	// A larger one holds at once, and raises what an open batch closes with.
+	report(10 * day)
+	require.Equal(t, 10*day, c.Pairing().EffectiveUnbonding)
+	f.NextBlockAfter(c.Batches()[1].Batch.Pool.Batch.ClosesAt.Sub(f.Ctx.BlockTime()))
+	f.NextBlock()
+	require.Equal(t, 10*day, c.Batches()[1].Batch.Pool.Batch.Unbonding)
+
+	// Never above the client's.
+	f.IBC.Clients[client].State.UnbondingPeriod = 3 * day
+	f.Epoch()
+	require.Equal(t, 3*day, c.Pairing().AnnouncedUnbonding)
+	require.Equal(t, 3*day, c.Pairing().UnbondingOnWire())
+}
+
+// TestBatchSharesOfSlashedBatch: whoever joins a batch after it was slashed does not pay for that.
+func TestBatchSharesOfSlashedBatch(t *testing.T) {
+	f, val, u, c := setup(t)
+	v := f.Delegator(val, 1_000)
+	require.NoError(t, c.Stake(u, 1, 1_000))
+	require.NoError(t, c.Stake(v, 1, 1_000))
+	require.NoError(t, c.Unstake(u, 1, 1_000))
+	id := c.Batches()[0].Batch.Id
+	pool, err := f.Provider.Pools.Get(f.Ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, types.ScaledRatio(sdkmath.LegacyNewDecWithPrec(10, 2)), pool.BudgetPerShare)
+	require.Equal(t, "100", pool.Slash(sdkmath.LegacyNewDecWithPrec(10, 2)).String())
+	require.NoError(t, f.Provider.Pools.Set(f.Ctx, id, pool))
+
+	require.NoError(t, c.Unstake(v, 1, 900))
+	col := f.Collateral(v)
+	require.Equal(t, "1000", col.MaxLien.String())
+	require.Equal(t, "0", col.Debt.String())
+	col = f.Collateral(u)
+	require.Equal(t, "900", col.MaxLien.String())
+	require.Equal(t, "100", col.Debt.String())
+	require.NoError(t, f.Provider.CheckPools(f.Ctx))
+}
