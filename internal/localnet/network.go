@@ -199,7 +199,7 @@ func Open(home string) (*Network, error) {
 	n := &Network{layout: layout{home}, report: newReporter(nil), state: state}
 	n.launcher.networkID = state.ID
 	for _, s := range state.Chains {
-		if s.ID == "" {
+		if len(s.Nodes) == 0 {
 			continue // it ended before the chain was made
 		}
 		chain, err := newChain(n, s)
