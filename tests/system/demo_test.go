@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -141,32 +142,43 @@ func TestDemo(t *testing.T) {
 
 // TestDemoInterrupted stops the demo while it starts, as Ctrl-C does.
 func TestDemoInterrupted(t *testing.T) {
-	home := filepath.Join(t.TempDir(), "network")
-	file := filepath.Join(t.TempDir(), "report.json")
-	cmd := meshnet(t, "demo", "--keep", "--home", home, "--report", file)
-	var stderr strings.Builder
-	cmd.Stdout, cmd.Stderr = io.Discard, &stderr
-	require.NoError(t, cmd.Start())
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	for _, tc := range []struct {
+		name, running string
+	}{
+		{"while a chain is made", " init "},
+		{"while nodes run", " start "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			home := filepath.Join(t.TempDir(), "network")
+			file := filepath.Join(t.TempDir(), "report.json")
+			cmd := meshnet(t, "demo", "--keep", "--home", home, "--report", file)
+			var stderr strings.Builder
+			cmd.Stdout, cmd.Stderr = io.Discard, &stderr
+			require.NoError(t, cmd.Start())
+			done := make(chan error, 1)
+			go func() { done <- cmd.Wait() }()
 
-	require.Eventually(t, func() bool { return len(processesOf(t, home)) > 2 }, 2*time.Minute, 100*time.Millisecond, "no node started")
-	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
-	select {
-	case err := <-done:
-		var exit *exec.ExitError
-		require.True(t, errors.As(err, &exit), "%v", err)
-		require.Equal(t, 130, exit.ExitCode(), stderr.String())
-	case <-time.After(time.Minute):
-		require.NoError(t, cmd.Process.Kill())
-		t.Fatal("it does not end")
+			require.Eventually(t, func() bool {
+				return slices.ContainsFunc(processesOf(t, home), func(p string) bool { return strings.Contains(p, tc.running) })
+			}, 2*time.Minute, 20*time.Millisecond, "it never came to%s", tc.running)
+			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			select {
+			case err := <-done:
+				var exit *exec.ExitError
+				require.True(t, errors.As(err, &exit), "%v", err)
+				require.Equal(t, 130, exit.ExitCode(), stderr.String())
+			case <-time.After(time.Minute):
+				require.NoError(t, cmd.Process.Kill())
+				t.Fatal("it does not end")
+			}
+			require.Contains(t, stderr.String(), "interrupted")
+			data, err := os.ReadFile(file)
+			require.NoError(t, err)
+			var r report
+			require.NoError(t, json.Unmarshal(data, &r))
+			require.Len(t, r.Steps, 1)
+			require.False(t, r.Steps[0].OK)
+			requireEnded(t, home, "failed")
+		})
 	}
-	require.Contains(t, stderr.String(), "interrupted")
-	data, err := os.ReadFile(file)
-	require.NoError(t, err)
-	var r report
-	require.NoError(t, json.Unmarshal(data, &r))
-	require.Len(t, r.Steps, 1)
-	require.False(t, r.Steps[0].OK)
-	requireEnded(t, home, "failed")
 }
