@@ -253,12 +253,12 @@ func (c *chain) header() cmtproto.Header {
 }
 
 // block makes a block of transactions and returns how long its execution and its commit to disk took.
-func (c *chain) block(txs ...[]byte) (*abci.ResponseFinalizeBlock, time.Duration) {
+func (c *chain) block(txs ...[]byte) (*abci.ResponseFinalizeBlock, span) {
 	return c.blockAfter(blockTime, txs...)
 }
 
 // blockAfter is block, some time after the last one.
-func (c *chain) blockAfter(d time.Duration, txs ...[]byte) (*abci.ResponseFinalizeBlock, time.Duration) {
+func (c *chain) blockAfter(d time.Duration, txs ...[]byte) (*abci.ResponseFinalizeBlock, span) {
 	c.Helper()
 	req := &abci.RequestFinalizeBlock{
 		Height: c.height + 1, Time: c.time.Add(d), Txs: txs,
@@ -267,12 +267,14 @@ func (c *chain) blockAfter(d time.Duration, txs ...[]byte) (*abci.ResponseFinali
 	if c.height > 0 {
 		req.DecidedLastCommit = c.commit
 	}
-	start := time.Now()
-	res, err := c.app.FinalizeBlock(req)
-	require.NoError(c, err)
-	_, err = c.app.Commit()
-	require.NoError(c, err)
-	took := time.Since(start)
+	var res *abci.ResponseFinalizeBlock
+	took := spanOfAll(func() {
+		var err error
+		res, err = c.app.FinalizeBlock(req)
+		require.NoError(c, err)
+		_, err = c.app.Commit()
+		require.NoError(c, err)
+	})
 	c.height, c.time = req.Height, req.Time
 	for _, e := range res.Events {
 		if strings.Contains(e.Type, "Fail") {

@@ -2,7 +2,6 @@ package bench_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -78,8 +77,8 @@ const txsPerBlock = 100
 // compareBlocks compares blocks full of one message with blocks full of the other.
 func compareBlocks(b *testing.B, c *chain, ours, native sdk.Msg) {
 	b.Helper()
-	block := func(msg sdk.Msg, gas *uint64) func() time.Duration {
-		return func() time.Duration {
+	block := func(msg sdk.Msg, gas *uint64) func() span {
+		return func() span {
 			b.StopTimer()
 			txs := make([][]byte, txsPerBlock)
 			for i := range txs {
@@ -88,7 +87,7 @@ func compareBlocks(b *testing.B, c *chain, ours, native sdk.Msg) {
 			b.StartTimer()
 			res, took := c.block(txs...)
 			*gas = uint64(res.TxResults[txsPerBlock-1].GasUsed)
-			return took / txsPerBlock
+			return took.div(txsPerBlock)
 		}
 	}
 	var ourGas, nativeGas uint64

@@ -57,7 +57,7 @@ type idleChain struct {
 }
 
 // idle makes one block and returns how long the provider module took.
-func (c *idleChain) idle() time.Duration {
+func (c *idleChain) idle() span {
 	d := blockTime
 	if c.blocks++; c.blocks%epochBlocks == 0 {
 		d = time.Hour

@@ -2,7 +2,6 @@ package bench_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,12 +26,11 @@ func (c *chain) attempt(msg sdk.Msg) *attempt {
 }
 
 // once executes the message and returns how long it took.
-func (a *attempt) once() time.Duration {
+func (a *attempt) once() span {
 	ctx, _ := a.base.CacheContext()
 	ctx = ctx.WithGasMeter(storetypes.NewGasMeter(txGas))
-	start := time.Now()
-	_, err := a.handler(ctx, a.msg)
-	took := time.Since(start)
+	var err error
+	took := spanOf(func() { _, err = a.handler(ctx, a.msg) })
 	require.NoError(a, err)
 	a.gas = ctx.GasMeter().GasConsumed()
 	return took
