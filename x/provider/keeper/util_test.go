@@ -3,6 +3,8 @@ package keeper_test
 import (
 	"cosmossdk.io/collections"
 
+	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
+
 	"github.com/mesh-security/mesh/x/provider/testutil"
 )
 
@@ -11,3 +13,5 @@ func poolKey(clientID string, n int) collections.Pair[string, []byte] {
 }
 
 type poolKeyT = collections.Pair[string, []byte]
+
+var zeroHeight = clienttypes.ZeroHeight()

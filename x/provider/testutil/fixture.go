@@ -278,6 +278,26 @@ func (f *Fixture) Balance(addr sdk.AccAddress) sdkmath.Int {
 	return f.Bank.GetBalance(f.Ctx, addr, Denom).Amount
 }
 
+// Store returns what a module's store holds.
+func (f *Fixture) Store(name string) map[string]string {
+	f.Helper()
+	out := map[string]string{}
+	it := f.Ctx.KVStore(f.keys[name]).Iterator(nil, nil)
+	for ; it.Valid(); it.Next() {
+		out[string(it.Key())] = string(it.Value())
+	}
+	require.NoError(f, it.Close())
+	return out
+}
+
+// Clear empties a module's store.
+func (f *Fixture) Clear(name string) {
+	f.Helper()
+	for key := range f.Store(name) {
+		f.Ctx.KVStore(f.keys[name]).Delete([]byte(key))
+	}
+}
+
 // NextBlock ends the block as the app does, this module before x/staking, checks invariants, and begins the next.
 func (f *Fixture) NextBlock() { f.Helper(); f.NextBlockAfter(BlockTime) }
 
