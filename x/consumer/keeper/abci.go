@@ -26,10 +26,22 @@ func (k *Keeper) EndBlock(goCtx context.Context) error {
 		due, err = k.epochDue(ctx)
 		return err
 	})
+	var (
+		changes []change
+		v       *view
+	)
 	if due {
-		k.stage(ctx, "epoch", k.endEpoch)
+		ok := k.stage(ctx, "epoch", func(ctx sdk.Context) (err error) {
+			changes, v, err = k.endEpoch(ctx)
+			return err
+		})
+		k.carryOut(ctx, changes, v, ok)
 	} else {
-		k.stage(ctx, "plan", k.continuePlan)
+		ok := k.stage(ctx, "plan", func(ctx sdk.Context) (err error) {
+			changes, err = k.nextChanges(ctx)
+			return err
+		})
+		k.carryOut(ctx, changes, nil, ok)
 	}
 	k.stage(ctx, "changed", k.drainChanged)
 	k.stage(ctx, "marks", k.markAll)

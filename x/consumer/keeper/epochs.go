@@ -27,28 +27,29 @@ func (k *Keeper) epochDue(ctx sdk.Context) (bool, error) {
 	return !ctx.BlockTime().Before(epoch.Start.Add(params.EpochDuration)), nil
 }
 
-// endEpoch makes a new plan, which replaces what is left of the old one, and executes as much as one block may.
-func (k *Keeper) endEpoch(ctx sdk.Context) error {
+// endEpoch makes a new plan, which replaces what is left of the old one. It returns the changes of the first block, with
+// the virtual stake they were planned on, and stores the others.
+func (k *Keeper) endEpoch(ctx sdk.Context) ([]change, *view, error) {
 	params, err := k.Params.Get(ctx)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	epoch, err := k.Epoch.Get(ctx)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if epoch.ReportDue {
 		// The last plan took the whole epoch: what it has done is reported at last.
 		if err := k.sendReports(ctx); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
 	if err := k.Plan.Clear(ctx, nil); err != nil {
-		return err
+		return nil, nil, err
 	}
 	changes, v, err := k.makePlan(ctx, params)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	event := &types.EventEpochEnded{Number: epoch.Number + 1}
 	for _, c := range changes {
@@ -60,15 +61,17 @@ func (k *Keeper) endEpoch(ctx sdk.Context) error {
 	}
 	k.emit(ctx, event)
 
-	next, err := k.carryOut(ctx, params, v, changes)
-	if err != nil {
-		return err
+	next := types.EpochState{
+		Number: epoch.Number + 1, Start: ctx.BlockTime(), ReportDue: true, Planned: uint64(len(changes)),
 	}
-	next.Number, next.Start, next.ReportDue = epoch.Number+1, ctx.BlockTime(), true
 	if err := k.Heights.Set(ctx, ctx.BlockHeight(), uint64(ctx.BlockTime().UnixNano())); err != nil {
-		return err
+		return nil, nil, err
 	}
-	return k.Epoch.Set(ctx, next)
+	first := min(len(changes), int(params.MaxEpochOperations))
+	if err := k.storePlan(ctx, changes[first:]); err != nil {
+		return nil, nil, err
+	}
+	return changes[:first], v, k.Epoch.Set(ctx, next)
 }
 
 // pruneFlows drops flow records that no slash can ask for any more: older than the unbonding period and the evidence age

@@ -25,7 +25,9 @@ func (k *Keeper) CheckInvariants(ctx context.Context) error {
 	)
 }
 
-func broken(format string, args ...any) error { return errorsmod.Wrapf(types.ErrInvariant, format, args...) }
+func broken(format string, args ...any) error {
+	return errorsmod.Wrapf(types.ErrInvariant, format, args...)
+}
 
 // StateInvariant: the state is consistent in itself; above all, no seq is executed that was not received, and no amount
 // is negative.

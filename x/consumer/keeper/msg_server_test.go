@@ -21,8 +21,8 @@ func TestMessagesNeedTheAuthority(t *testing.T) {
 	f.addProvider(provider1, nil)
 	before := f.export()
 	for who, want := range map[string]error{
-		"nonsense": types.ErrInvalidAuthority,
-		"":         types.ErrInvalidAuthority,
+		"nonsense":                              types.ErrInvalidAuthority,
+		"":                                      types.ErrInvalidAuthority,
 		sdk.AccAddress(f.vals[0].addr).String(): types.ErrUnauthorized,
 	} {
 		var errs []error

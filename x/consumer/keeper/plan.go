@@ -21,51 +21,68 @@ func (k *Keeper) getStake(ctx context.Context, providerID string, valAddr []byte
 	return rec, err == nil, err
 }
 
-// carryOut executes the first changes of a new plan and stores the others for the blocks to come.
-func (k *Keeper) carryOut(ctx sdk.Context, params types.Params, v *view, changes []change) (types.EpochState, error) {
-	now := min(len(changes), int(params.MaxEpochOperations))
-	done, err := k.executeIn(ctx, params, v, changes[:now])
-	if err != nil {
-		return types.EpochState{}, err
-	}
-	for _, c := range changes[done.count():] {
+// storePlan stores changes for the blocks to come.
+func (k *Keeper) storePlan(ctx context.Context, changes []change) error {
+	for _, c := range changes {
 		if err := k.Plan.Set(ctx, c.key(), c.target); err != nil {
-			return types.EpochState{}, err
+			return err
 		}
 	}
-	return types.EpochState{Planned: uint64(len(changes)), Done: done.done, Failed: done.failed}, nil
+	return nil
 }
 
-// continuePlan executes the next part of the stored plan.
-func (k *Keeper) continuePlan(ctx sdk.Context) error {
+// nextChanges takes the next part of the stored plan.
+func (k *Keeper) nextChanges(ctx sdk.Context) (changes []change, err error) {
 	params, err := k.Params.Get(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var changes []change
 	err = k.Plan.Walk(ctx, nil, func(key planKey, target types.Target) (bool, error) {
 		changes = append(changes, change{increase: key.K1(), provider: key.K2(), valAddr: key.K3(), target: target})
 		return len(changes) >= int(params.MaxEpochOperations), nil
 	})
-	if err != nil || len(changes) == 0 {
-		return err
-	}
-	result, err := k.execute(ctx, params, changes)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, c := range changes[:result.count()] {
+	for _, c := range changes {
 		if err := k.Plan.Remove(ctx, c.key()); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	epoch, err := k.Epoch.Get(ctx)
-	if err != nil {
-		return err
+	return changes, nil
+}
+
+// carryOut executes a block's part of the plan, which is not stored any more, and puts back what the block had no gas
+// for; all of it if executing fails. ok says whether taking it from the plan has succeeded.
+func (k *Keeper) carryOut(ctx sdk.Context, changes []change, v *view, ok bool) {
+	if !ok || len(changes) == 0 {
+		return
 	}
-	epoch.Done += result.done
-	epoch.Failed += result.failed
-	return k.Epoch.Set(ctx, epoch)
+	var result outcome
+	err := caught(func() error {
+		params, err := k.Params.Get(ctx)
+		if err != nil {
+			return err
+		}
+		result, err = k.execute(ctx, params, v, changes)
+		return err
+	})
+	if err != nil {
+		k.stageFailed(ctx, "execute", err)
+		result = outcome{}
+	}
+	k.stage(ctx, "progress", func(ctx sdk.Context) error {
+		if err := k.storePlan(ctx, changes[result.count():]); err != nil {
+			return err
+		}
+		epoch, err := k.Epoch.Get(ctx)
+		if err != nil {
+			return err
+		}
+		epoch.Done += result.done
+		epoch.Failed += result.failed
+		return k.Epoch.Set(ctx, epoch)
+	})
 }
 
 // planned returns an entry of the stored plan, if there is one.
@@ -105,44 +122,32 @@ type outcome struct{ done, failed uint64 }
 
 func (o outcome) count() int { return int(o.done + o.failed) }
 
-// execute carries out changes, as many as the block's gas allows. It fails only if the module's own state does.
-func (k *Keeper) execute(ctx sdk.Context, params types.Params, changes []change) (outcome, error) {
-	v, err := k.newView(ctx)
-	if err != nil {
-		return outcome{}, err
-	}
-	return k.executeIn(ctx, params, v, changes)
-}
-
-// executeIn is execute with the virtual stake of the moment given, which it keeps up to date.
+// execute carries out changes, as many as the block's gas allows. It fails only if the module's own state does, and then
+// nothing counts. v is the virtual stake of the moment, if it is known; it is of no use afterwards.
 //
-// Each change runs in its own cache context, so that a validator that fails holds up no other. What they mint and burn is
-// settled once for all of them; all of them are in one cache context more, so that they count only if the settlement
-// succeeds. Should it fail, each change is tried again and settled alone.
-func (k *Keeper) executeIn(ctx sdk.Context, params types.Params, v *view, changes []change) (outcome, error) {
+// What the changes mint and burn is settled once for all of them, so they run in one cache context that counts only if
+// every change and the settlement succeed. If one fails, all run again, each in a cache context of its own, so that a
+// validator that fails holds up no other. If the settlement fails, each change is settled alone.
+func (k *Keeper) execute(ctx sdk.Context, params types.Params, v *view, changes []change) (outcome, error) {
 	if len(changes) == 0 {
 		return outcome{}, nil
 	}
-	cacheCtx, write := ctx.CacheContext()
-	result, err := k.executeTogether(cacheCtx, params, v, changes)
-	if err == nil {
-		write()
-		return result, nil
-	}
-	k.Logger(ctx).Error("changes of virtual stake are settled one by one", "error", err)
-
-	result = outcome{}
-	for _, c := range changes {
-		// What the attempt above did to v does not count.
-		if v, err = k.newView(ctx); err != nil {
-			return outcome{}, err
-		}
-		cacheCtx, write := ctx.CacheContext()
-		r, err := k.executeTogether(cacheCtx, params, v, []change{c})
+	var cause error
+	for _, isolate := range []bool{false, true} {
+		result, err := k.attempt(ctx, params, v, changes, isolate)
 		if err == nil {
-			write()
-			result.done += r.done
-			result.failed += r.failed
+			return result, nil
+		}
+		v, cause = nil, err // what the attempt did to v does not count
+	}
+	k.Logger(ctx).Error("changes of virtual stake are settled one by one", "error", cause)
+
+	var result outcome
+	for _, c := range changes {
+		one, err := k.attempt(ctx, params, nil, []change{c}, true)
+		if err == nil {
+			result.done += one.done
+			result.failed += one.failed
 			continue
 		}
 		if err := k.changeFailed(ctx, c, err); err != nil {
@@ -153,22 +158,45 @@ func (k *Keeper) executeIn(ctx sdk.Context, params types.Params, v *view, change
 	return result, nil
 }
 
-// executeTogether carries out changes and settles them together. An error means that nothing of it may count.
-func (k *Keeper) executeTogether(ctx sdk.Context, params types.Params, v *view, changes []change) (outcome, error) {
+// attempt carries out changes and settles them together, in one cache context. If it fails, nothing of it counts.
+func (k *Keeper) attempt(ctx sdk.Context, params types.Params, v *view, changes []change, isolate bool) (result outcome, err error) {
+	cacheCtx, write := ctx.CacheContext()
+	cacheCtx = cacheCtx.WithGasMeter(storetypes.NewInfiniteGasMeter())
+	err = caught(func() error {
+		if v == nil {
+			if v, err = k.newView(cacheCtx); err != nil {
+				return err
+			}
+		}
+		result, err = k.executeAll(cacheCtx, params, v, changes, isolate)
+		return err
+	})
+	if err != nil {
+		return outcome{}, err
+	}
+	write()
+	return result, nil
+}
+
+// executeAll carries out changes and settles them. If they are not isolated, the first failure is that of all.
+func (k *Keeper) executeAll(ctx sdk.Context, params types.Params, v *view, changes []change, isolate bool) (outcome, error) {
 	var (
 		result  outcome
 		used    storetypes.Gas
 		t       = newTally()
-		report  = map[string]*types.EventVirtualStakeChanged{}
+		events  = map[string]*types.EventVirtualStakeChanged{}
 		ordered []*types.EventVirtualStakeChanged
 	)
 	for _, c := range changes {
 		if used >= blockGas {
 			break
 		}
-		m, gas, err := k.executeOne(ctx, params, v, c)
+		m, gas, err := k.executeOne(ctx, params, v, c, isolate)
 		used += gas
 		if err != nil {
+			if !isolate {
+				return outcome{}, err
+			}
 			if err := k.changeFailed(ctx, c, err); err != nil {
 				return outcome{}, err
 			}
@@ -180,17 +208,17 @@ func (k *Keeper) executeTogether(ctx sdk.Context, params types.Params, v *view, 
 			continue
 		}
 		t.add(c.valAddr, m, c.increase)
-		event, ok := report[c.provider]
+		event, ok := events[c.provider]
 		if !ok {
 			event = &types.EventVirtualStakeChanged{ProviderId: c.provider}
-			report[c.provider] = event
+			events[c.provider] = event
 			ordered = append(ordered, event)
 		}
 		event.Changes = append(event.Changes, types.VirtualChange{
-			Validator: k.valString(c.valAddr), Increase: c.increase, Tokens: m.tokens,
+			Validator: v.operator(c.valAddr), Increase: c.increase, Tokens: m.tokens,
 		})
 	}
-	if err := safely(func() error { return k.settle(ctx, t) }); err != nil {
+	if err := k.settle(ctx, t); err != nil {
 		return outcome{}, err
 	}
 	for _, event := range ordered {
@@ -199,8 +227,10 @@ func (k *Keeper) executeTogether(ctx sdk.Context, params types.Params, v *view, 
 	return result, nil
 }
 
-// executeOne carries out one change in its own cache context.
-func (k *Keeper) executeOne(ctx sdk.Context, params types.Params, v *view, c change) (m moved, used storetypes.Gas, err error) {
+// executeOne carries out one change.
+func (k *Keeper) executeOne(
+	ctx sdk.Context, params types.Params, v *view, c change, isolate bool,
+) (m moved, used storetypes.Gas, err error) {
 	p, ok := v.byID[c.provider]
 	if !ok {
 		return nothingMoved(), 0, types.ErrProviderNotFound
@@ -209,14 +239,18 @@ func (k *Keeper) executeOne(ctx sdk.Context, params types.Params, v *view, c cha
 	if err != nil {
 		return nothingMoved(), 0, err
 	}
-	used, err = isolated(ctx, changeGas, func(ctx sdk.Context) error {
+	run := metered
+	if isolate {
+		run = isolated
+	}
+	used, err = run(ctx, changeGas, func(ctx sdk.Context) error {
 		var err error
 		if c.increase {
-			if m = nothingMoved(); k.mayRaise(p.Provider, val) {
-				m, err = k.raise(ctx, c.provider, c.valAddr, c.target.Tokens, v.room(params, p, val))
+			if m = nothingMoved(); mayRaise(p.Provider, val) {
+				m, err = k.raise(ctx, p.account, c.valAddr, c.target.Tokens, v.room(params, p, val))
 			}
 		} else {
-			m, err = k.lower(ctx, c.provider, c.valAddr, c.target.Tokens)
+			m, err = k.lower(ctx, p.account, c.valAddr, c.target.Tokens)
 		}
 		if err != nil {
 			return err
@@ -239,7 +273,7 @@ func (k *Keeper) executeOne(ctx sdk.Context, params types.Params, v *view, c cha
 }
 
 // mayRaise says whether the provider's stake on the validator may rise: a status may have changed since the plan.
-func (k *Keeper) mayRaise(p types.Provider, val *validatorView) bool {
+func mayRaise(p types.Provider, val *validatorView) bool {
 	return val.exists && !val.tombstoned &&
 		p.Status != types.PROVIDER_STATUS_REMOVED && p.Status != types.PROVIDER_STATUS_PAUSED
 }

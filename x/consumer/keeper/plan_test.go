@@ -190,14 +190,14 @@ func TestDecreasesFirstAndIncreasesStopAtTheCap(t *testing.T) {
 
 	// A decrease that fails keeps its room.
 	f.setParams(func(p *types.Params) { p.MaxEpochOperations = 10 })
-	f.store.failUnbond[string(f.vals[0].addr)] = func() error { return errors.New("no") }
+	f.broken.failUnbond[string(f.vals[0].addr)] = func() error { return errors.New("no") }
 	f.update(provider1, map[int]int64{0: 10, 1: 90})
 	f.epoch()
 	f.requireVirtual(provider1, 0, 80)
 	f.requireVirtual(provider1, 1, 20)
 	require.Equal(t, f.seqs[provider1], f.record(provider1, 1).ExecutedSeq, "a withheld increase counts as executed")
 	require.Less(t, f.record(provider1, 0).ExecutedSeq, f.seqs[provider1])
-	delete(f.store.failUnbond, string(f.vals[0].addr))
+	delete(f.broken.failUnbond, string(f.vals[0].addr))
 	f.epoch()
 	f.requireVirtual(provider1, 0, 10)
 	f.requireVirtual(provider1, 1, 90)
@@ -211,7 +211,7 @@ func TestOneFailingValidatorHoldsUpNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, 1000, 1000, 1000)
 			f.addProvider(provider1, nil)
-			f.store.failDelegate[string(f.vals[1].addr)] = fail
+			f.broken.failDelegate[string(f.vals[1].addr)] = fail
 			f.update(provider1, map[int]int64{0: 10, 1: 10, 2: 10})
 			f.epoch()
 			require.True(t, f.has("EventChangeFailed"))
@@ -220,11 +220,11 @@ func TestOneFailingValidatorHoldsUpNobody(t *testing.T) {
 			f.requireVirtual(provider1, 2, 10)
 			f.requireExecuted(provider1, 0, 1, 2)
 
-			delete(f.store.failDelegate, string(f.vals[1].addr))
+			delete(f.broken.failDelegate, string(f.vals[1].addr))
 			f.epoch()
 			f.requireVirtual(provider1, 1, 10)
 
-			f.store.failUnbond[string(f.vals[1].addr)] = fail
+			f.broken.failUnbond[string(f.vals[1].addr)] = fail
 			f.update(provider1, map[int]int64{0: 5, 1: 5, 2: 5})
 			f.epoch()
 			f.requireVirtual(provider1, 0, 5)
@@ -268,7 +268,7 @@ func TestDecreaseThatKeepsFailingJailsTheValidator(t *testing.T) {
 	f.update(provider1, map[int]int64{0: 10})
 	f.update(provider2, map[int]int64{0: 5})
 	f.epoch()
-	f.store.failUnbond[string(f.vals[0].addr)] = func() error { return errors.New("no") }
+	f.broken.failUnbond[string(f.vals[0].addr)] = func() error { return errors.New("no") }
 	f.update(provider1, map[int]int64{0: 1})
 	f.epoch()
 	require.False(t, f.validator(0).Jailed)
@@ -285,7 +285,7 @@ func TestDecreaseThatKeepsFailingJailsTheValidator(t *testing.T) {
 	f.block(blockTime)
 	require.False(t, f.validator(0).IsBonded())
 
-	delete(f.store.failUnbond, string(f.vals[0].addr))
+	delete(f.broken.failUnbond, string(f.vals[0].addr))
 	f.epoch()
 	f.requireVirtual(provider1, 0, 1)
 	require.True(t, f.record(provider1, 0).FailingSince.IsZero())

@@ -115,7 +115,7 @@ func (k *Keeper) storeStake(
 		return 0, err
 	}
 	if consAddr, err := validator.GetConsAddr(); err == nil && k.isTombstoned(ctx, consAddr) {
-		_, shares, _, err := k.virtualStake(ctx, providerID, valAddr)
+		_, shares, _, err := k.virtualStake(ctx, types.VirtualAccount(providerID), valAddr)
 		if err != nil {
 			return 0, err
 		}

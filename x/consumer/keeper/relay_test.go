@@ -101,8 +101,10 @@ func TestBadPacketsChangeNothing(t *testing.T) {
 		"unsorted":      marshal(with(good, func(u *meshtypes.StakeUpdate) { u.Stakes[0], u.Stakes[1] = u.Stakes[1], u.Stakes[0] })),
 		"negative":      marshal(with(good, func(u *meshtypes.StakeUpdate) { u.Stakes[0].Amount = sdkmath.NewInt(-1) })),
 		"2^128":         marshal(with(good, func(u *meshtypes.StakeUpdate) { u.Stakes[0].Amount = meshtypes.MaxAmount })),
-		"2^255":         marshal(with(good, func(u *meshtypes.StakeUpdate) { u.Stakes[0].Amount = sdkmath.NewInt(2).ToLegacyDec().Power(200).TruncateInt() })),
-		"no validator":  marshal(with(good, func(u *meshtypes.StakeUpdate) { u.Stakes[0].Validator = nil })),
+		"2^255": marshal(with(good, func(u *meshtypes.StakeUpdate) {
+			u.Stakes[0].Amount = sdkmath.NewInt(2).ToLegacyDec().Power(200).TruncateInt()
+		})),
+		"no validator": marshal(with(good, func(u *meshtypes.StakeUpdate) { u.Stakes[0].Validator = nil })),
 		"ten thousand": marshal(with(good, func(u *meshtypes.StakeUpdate) {
 			for i := range 10_000 {
 				u.Stakes = append(u.Stakes, meshtypes.Stake{Validator: []byte{200, byte(i >> 8), byte(i)}, Amount: sdkmath.OneInt()})

@@ -34,43 +34,48 @@ func safely(fn func() error) (err error) {
 	return fn()
 }
 
-// isolated runs fn in a cache context with its own gas meter, which it returns. What fn wrote, and its events, count only
-// if it neither fails nor panics nor runs out of gas.
-func isolated(ctx sdk.Context, gas storetypes.Gas, fn func(sdk.Context) error) (used storetypes.Gas, err error) {
-	cacheCtx, write := ctx.CacheContext()
-	meter := storetypes.NewGasMeter(gas)
-	cacheCtx = cacheCtx.WithGasMeter(meter)
+// caught runs fn and turns any panic into an error. It is for blocks, where no gas is paid for.
+func caught(fn func() error) (err error) {
 	defer func() {
-		used = meter.GasConsumedToLimit()
 		if r := recover(); r != nil {
 			err = errorsmod.Wrap(types.ErrPanic, fmt.Sprint(r))
 		}
 	}()
-	if err := fn(cacheCtx); err != nil {
-		return 0, err
+	return fn()
+}
+
+// metered runs fn with its own gas meter, which it returns, and no cache: if fn fails, what it wrote must be discarded.
+func metered(ctx sdk.Context, gas storetypes.Gas, fn func(sdk.Context) error) (used storetypes.Gas, err error) {
+	meter := storetypes.NewGasMeter(gas)
+	err = caught(func() error { return fn(ctx.WithGasMeter(meter)) })
+	return meter.GasConsumedToLimit(), err
+}
+
+// isolated runs fn in a cache context with its own gas meter, which it returns. What fn wrote, and its events, count only
+// if it neither fails nor panics nor runs out of gas.
+func isolated(ctx sdk.Context, gas storetypes.Gas, fn func(sdk.Context) error) (used storetypes.Gas, err error) {
+	cacheCtx, write := ctx.CacheContext()
+	if used, err = metered(cacheCtx, gas, fn); err == nil {
+		write()
 	}
-	write()
-	return 0, nil
+	return used, err
 }
 
 // stage runs one part of a block. If it fails, what it wrote is discarded, an event says so, and the block goes on.
-func (k *Keeper) stage(ctx sdk.Context, name string, fn func(sdk.Context) error) {
+func (k *Keeper) stage(ctx sdk.Context, name string, fn func(sdk.Context) error) (ok bool) {
 	cacheCtx, write := ctx.CacheContext()
 	cacheCtx = cacheCtx.WithGasMeter(storetypes.NewInfiniteGasMeter())
-	err := func() (err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				err = errorsmod.Wrap(types.ErrPanic, fmt.Sprint(r))
-			}
-		}()
-		return fn(cacheCtx)
-	}()
-	if err != nil {
-		k.Logger(ctx).Error("stage failed", "stage", name, "error", err)
-		k.emit(ctx, &types.EventStageFailed{Stage: name, Reason: err.Error()})
-		return
+	if err := caught(func() error { return fn(cacheCtx) }); err != nil {
+		k.stageFailed(ctx, name, err)
+		return false
 	}
 	write()
+	return true
+}
+
+func (k *Keeper) stageFailed(ctx sdk.Context, name string, err error) {
+	k.Logger(ctx).Error("stage failed", "stage", name, "error", err)
+	k.emit(ctx, &types.EventStageFailed{Stage: name, Reason: err.Error()})
 }
 
 // emit emits a typed event. An event that cannot be encoded is logged and nothing else: events are no state.

@@ -8,6 +8,7 @@ import (
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	dbm "github.com/cosmos/cosmos-db"
 	"github.com/stretchr/testify/require"
 
 	"cosmossdk.io/core/comet"
@@ -19,8 +20,8 @@ import (
 	"github.com/cosmos/cosmos-sdk/crypto/keys/ed25519"
 	cryptotypes "github.com/cosmos/cosmos-sdk/crypto/types"
 	"github.com/cosmos/cosmos-sdk/runtime"
+	"github.com/cosmos/cosmos-sdk/store/v2"
 	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
-	"github.com/cosmos/cosmos-sdk/testutil"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	moduletestutil "github.com/cosmos/cosmos-sdk/types/module/testutil"
 	"github.com/cosmos/cosmos-sdk/x/auth"
@@ -96,7 +97,7 @@ type fixture struct {
 
 	clients  fakeClients
 	channels *fakeChannels
-	store    *breakableStaking
+	broken   *breakableStaking
 	bankFail *breakableBank
 
 	vals []validator
@@ -234,7 +235,12 @@ func newBareFixture(t testing.TB) *fixture {
 		t: t, clients: fakeClients{}, channels: &fakeChannels{channels: map[string]channeltypes.Channel{}},
 		powers: map[int64]map[string]int64{}, absent: map[string]bool{}, seqs: map[string]uint64{},
 	}
-	f.ctx = testutil.DefaultContextWithKeys(keys, nil, nil).
+	cms := store.NewCommitMultiStore(dbm.NewMemDB(), log.NewNopLogger())
+	for _, key := range keys {
+		cms.MountStoreWithDB(key, storetypes.StoreTypeIAVL, nil)
+	}
+	require.NoError(t, cms.LoadLatestVersion())
+	f.ctx = sdk.NewContext(cms, cmtproto.Header{}, false, log.NewNopLogger()).
 		WithBlockHeader(cmtproto.Header{ChainID: chainID, Height: startPoint, Time: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}).
 		WithChainID(chainID).WithBlockHeight(startPoint).
 		WithConsensusParams(cmtproto.ConsensusParams{Evidence: &cmtproto.EvidenceParams{MaxAgeNumBlocks: 1000, MaxAgeDuration: 21 * 24 * time.Hour}})
@@ -252,9 +258,9 @@ func newBareFixture(t testing.TB) *fixture {
 		address.NewBech32Codec("cosmosvaloper"), address.NewBech32Codec("cosmosvalcons"))
 	f.distribution = distrkeeper.NewKeeper(cdc, runtime.NewKVStoreService(service(distrtypes.StoreKey)), f.accounts, f.bank, f.staking,
 		authtypes.FeeCollectorName, authority)
-	f.store = &breakableStaking{Keeper: f.staking, failUnbond: map[string]func() error{}, failDelegate: map[string]func() error{}}
+	f.broken = &breakableStaking{Keeper: f.staking, failUnbond: map[string]func() error{}, failDelegate: map[string]func() error{}}
 	f.bankFail = &breakableBank{BaseKeeper: f.bank}
-	f.k = keeper.NewKeeper(cdc, runtime.NewKVStoreService(service(types.StoreKey)), authority, f.accounts, f.bankFail, f.store)
+	f.k = keeper.NewKeeper(cdc, runtime.NewKVStoreService(service(types.StoreKey)), authority, f.accounts, f.bankFail, f.broken)
 
 	decorated := wiring.NewSlashingStaking(f.staking, []wiring.Marks{f.k}, []wiring.FlowLog{f.k.Flows})
 	f.slashing = slashingkeeper.NewKeeper(cdc, enc.Amino, runtime.NewKVStoreService(service(slashingtypes.StoreKey)), decorated, authority)
@@ -625,4 +631,3 @@ func (f *fixture) has(event string) bool {
 	}
 	return false
 }
-

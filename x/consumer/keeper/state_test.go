@@ -70,7 +70,7 @@ func TestGenesisRoundTripWithEverythingInFlight(t *testing.T) {
 	for range 4 {
 		f.block(blockTime)
 	}
-	f.store.failUnbond[string(f.vals[1].addr)] = func() error { return errors.New("no") }
+	f.broken.failUnbond[string(f.vals[1].addr)] = func() error { return errors.New("no") }
 	f.update(provider1, map[int]int64{0: 10, 1: 5, 2: 50})
 	f.update(provider2, map[int]int64{2: 5, 3: 1})
 	f.epoch() // one change done, the rest planned, reports of the last epoch in flight
@@ -88,7 +88,7 @@ func TestGenesisRoundTripWithEverythingInFlight(t *testing.T) {
 	f.reports()
 	g := f.restart()
 	for _, c := range []*fixture{f, g} {
-		delete(c.store.failUnbond, string(f.vals[1].addr))
+		delete(c.broken.failUnbond, string(f.vals[1].addr))
 		for range 6 {
 			c.block(blockTime)
 		}

@@ -18,12 +18,16 @@ type view struct {
 	providers  []*providerView
 	byID       map[string]*providerView
 	validators map[string]*validatorView
+	// operators are addresses decoded already: decoding is dear.
+	operators map[string]sdk.ValAddress
 	// bonded are all bonded tokens; virtualBonded and virtualTotal those of all providers.
 	bonded, virtualBonded, virtualTotal sdkmath.Int
 }
 
 type providerView struct {
 	types.Provider
+	// account holds the virtual stake.
+	account sdk.AccAddress
 	// current is the virtual stake by validator (raw operator address).
 	current map[string]sdkmath.Int
 	// total is its sum, bonded the part of it on bonded validators.
@@ -45,6 +49,14 @@ func (v *validatorView) native() sdkmath.Int {
 		return sdkmath.ZeroInt()
 	}
 	return v.validator.Tokens.Sub(v.virtual)
+}
+
+// operator returns a validator's operator address as text.
+func (v *view) operator(valAddr sdk.ValAddress) string {
+	if val, ok := v.validators[string(valAddr)]; ok && val.exists {
+		return val.validator.OperatorAddress
+	}
+	return ""
 }
 
 func (p *providerView) id() string { return p.Config.ProviderId }
@@ -69,15 +81,16 @@ func (k *Keeper) newView(ctx context.Context) (*view, error) {
 	v := &view{
 		byID:       make(map[string]*providerView, len(providers)),
 		validators: map[string]*validatorView{},
+		operators:  map[string]sdk.ValAddress{},
 		bonded:     bonded, virtualBonded: sdkmath.ZeroInt(), virtualTotal: sdkmath.ZeroInt(),
 	}
 	for _, p := range providers {
-		pv := &providerView{Provider: p, current: map[string]sdkmath.Int{}, total: sdkmath.ZeroInt(), bonded: sdkmath.ZeroInt()}
+		pv := &providerView{Provider: p, account: types.VirtualAccount(p.Config.ProviderId), current: map[string]sdkmath.Int{}, total: sdkmath.ZeroInt(), bonded: sdkmath.ZeroInt()}
 		v.providers = append(v.providers, pv)
 		v.byID[pv.id()] = pv
 
 		var delegations []stakingtypes.Delegation
-		err := k.staking.IterateDelegatorDelegations(ctx, types.VirtualAccount(pv.id()), func(d stakingtypes.Delegation) bool {
+		err := k.staking.IterateDelegatorDelegations(ctx, pv.account, func(d stakingtypes.Delegation) bool {
 			delegations = append(delegations, d)
 			return false
 		})
@@ -85,9 +98,12 @@ func (k *Keeper) newView(ctx context.Context) (*view, error) {
 			return nil, err
 		}
 		for _, d := range delegations {
-			valAddr, err := k.staking.ValidatorAddressCodec().StringToBytes(d.ValidatorAddress)
-			if err != nil {
-				return nil, err
+			valAddr, ok := v.operators[d.ValidatorAddress]
+			if !ok {
+				if valAddr, err = k.staking.ValidatorAddressCodec().StringToBytes(d.ValidatorAddress); err != nil {
+					return nil, err
+				}
+				v.operators[d.ValidatorAddress] = valAddr
 			}
 			val, err := k.viewValidator(ctx, v, valAddr)
 			if err != nil {

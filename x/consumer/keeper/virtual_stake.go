@@ -27,10 +27,10 @@ func nothingMoved() moved {
 	return moved{tokens: sdkmath.ZeroInt(), shares: sdkmath.LegacyZeroDec()}
 }
 
-// virtualStake returns a provider's virtual delegation to a validator and the validator. Without a delegation the shares
+// virtualStake returns the virtual delegation of a provider's account to a validator, and the validator. Without a delegation the shares
 // are zero; without a validator found is false.
 func (k *Keeper) virtualStake(
-	ctx context.Context, providerID string, valAddr sdk.ValAddress,
+	ctx context.Context, account sdk.AccAddress, valAddr sdk.ValAddress,
 ) (validator stakingtypes.Validator, shares sdkmath.LegacyDec, found bool, err error) {
 	shares = sdkmath.LegacyZeroDec()
 	validator, err = k.staking.GetValidator(ctx, valAddr)
@@ -40,7 +40,7 @@ func (k *Keeper) virtualStake(
 	if err != nil {
 		return validator, shares, false, err
 	}
-	delegation, err := k.staking.GetDelegation(ctx, types.VirtualAccount(providerID), valAddr)
+	delegation, err := k.staking.GetDelegation(ctx, account, valAddr)
 	if errors.Is(err, stakingtypes.ErrNoDelegation) {
 		return validator, shares, true, nil
 	}
@@ -52,7 +52,7 @@ func (k *Keeper) virtualStake(
 
 // VirtualTokens returns a provider's virtual stake on a validator, in native tokens.
 func (k *Keeper) VirtualTokens(ctx context.Context, providerID string, valAddr sdk.ValAddress) (sdkmath.Int, error) {
-	validator, shares, _, err := k.virtualStake(ctx, providerID, valAddr)
+	validator, shares, _, err := k.virtualStake(ctx, types.VirtualAccount(providerID), valAddr)
 	if err != nil {
 		return sdkmath.ZeroInt(), err
 	}
@@ -73,8 +73,8 @@ func (k *Keeper) hasVirtualStake(ctx context.Context, providerID string) (found 
 //
 // The shares kept are those worth target, rounded down. What x/staking leaves in the validator by rounding the tokens
 // removed is less than one token, so afterwards the delegation is worth target or one token less.
-func (k *Keeper) lower(ctx context.Context, providerID string, valAddr sdk.ValAddress, target sdkmath.Int) (moved, error) {
-	validator, shares, found, err := k.virtualStake(ctx, providerID, valAddr)
+func (k *Keeper) lower(ctx context.Context, account sdk.AccAddress, valAddr sdk.ValAddress, target sdkmath.Int) (moved, error) {
+	validator, shares, found, err := k.virtualStake(ctx, account, valAddr)
 	if err != nil || !found || !shares.IsPositive() {
 		return nothingMoved(), err
 	}
@@ -90,7 +90,7 @@ func (k *Keeper) lower(ctx context.Context, providerID string, valAddr sdk.ValAd
 		remove = shares.Sub(keep)
 	}
 	bonded := validator.IsBonded() // before: unbonding the last share may remove the validator
-	tokens, err := k.staking.Unbond(ctx, types.VirtualAccount(providerID), valAddr, remove)
+	tokens, err := k.staking.Unbond(ctx, account, valAddr, remove)
 	if err != nil {
 		return nothingMoved(), err
 	}
@@ -102,8 +102,8 @@ func (k *Keeper) lower(ctx context.Context, providerID string, valAddr sdk.ValAd
 //
 // The shares issued are rounded down, so afterwards the delegation is worth at most target. At a rate other than 1:1 it
 // may stay a token short; that token is not chased.
-func (k *Keeper) raise(ctx context.Context, providerID string, valAddr sdk.ValAddress, target, room sdkmath.Int) (moved, error) {
-	validator, shares, found, err := k.virtualStake(ctx, providerID, valAddr)
+func (k *Keeper) raise(ctx context.Context, account sdk.AccAddress, valAddr sdk.ValAddress, target, room sdkmath.Int) (moved, error) {
+	validator, shares, found, err := k.virtualStake(ctx, account, valAddr)
 	if err != nil {
 		return nothingMoved(), err
 	}
@@ -114,7 +114,7 @@ func (k *Keeper) raise(ctx context.Context, providerID string, valAddr sdk.ValAd
 	if !amount.IsPositive() {
 		return nothingMoved(), nil
 	}
-	issued, err := k.staking.Delegate(ctx, types.VirtualAccount(providerID), amount, validator.GetStatus(), validator, false)
+	issued, err := k.staking.Delegate(ctx, account, amount, validator.GetStatus(), validator, false)
 	if err != nil {
 		return nothingMoved(), err
 	}
@@ -265,7 +265,7 @@ func (k *Keeper) removeStrays(ctx sdk.Context) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	_, err = k.execute(ctx, params, changes)
+	_, err = k.execute(ctx, params, nil, changes)
 	return err
 }
 
