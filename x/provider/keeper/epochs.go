@@ -102,5 +102,8 @@ func (k *Keeper) adjustNativeRatio(ctx sdk.Context) error {
 		return err
 	}
 	k.emit(ctx, &types.EventNativeRatio{Ratio: ratio})
+	if ratio.GT(old) {
+		k.NoteNativeSlash(ctx)
+	}
 	return k.RatioWalk.Set(ctx, types.RatioWalk{})
 }

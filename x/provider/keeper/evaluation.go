@@ -60,27 +60,34 @@ func (k *Keeper) evaluate(ctx sdk.Context, delAddr sdk.AccAddress) (steps int, e
 		if err := k.unstakeDown(ctx, l, l.collateral().Sub(matured)); err != nil {
 			return steps, err
 		}
+		// If positions shrank by rounding, less may be needed now.
+		if after, _ := l.needed(); after.LT(needed) {
+			if err := k.mark(ctx, delAddr); err != nil {
+				return steps, err
+			}
+		}
 	}
 	return steps, k.closeEvaluation(ctx, l)
 }
 
-// collateralLost cuts positions that nothing backs any more. Unless a slash explains the loss, collateral has escaped
-// and the delegator is barred from new stake.
+// collateralLost cuts positions that nothing backs any more. Unless a slash, a raise of the native ratio, or rounding in
+// x/staking explains the loss, collateral has escaped and the delegator is barred from new stake.
 func (k *Keeper) collateralLost(ctx sdk.Context, l *ledger, total, needed sdkmath.Int) error {
 	lastSlash, err := getItemOr(ctx, k.LastNativeSlash, 0)
 	if err != nil {
 		return err
 	}
-	ratioWalk, err := k.RatioWalk.Has(ctx)
-	if err != nil {
-		return err
-	}
-	if !l.account.Debt.IsPositive() && !ratioWalk && lastSlash < l.account.EvaluatedHeight {
+	missing := needed.Sub(total)
+	if !l.account.Debt.IsPositive() && lastSlash < l.account.EvaluatedHeight && missing.GT(sdkmath.NewInt(maxRoundingLoss)) {
 		l.account.Barred, l.accountDirty = true, true
-		k.emit(ctx, &types.EventCollateralEscaped{Delegator: k.delString(l.delAddr), Missing: needed.Sub(total)})
+		k.emit(ctx, &types.EventCollateralEscaped{Delegator: k.delString(l.delAddr), Missing: missing})
 	}
 	return k.cut(ctx, l, total)
 }
+
+// maxRoundingLoss is how many of the smallest units may go missing without a slash: redelegating between validators with
+// broken exchange rates loses up to one each time.
+const maxRoundingLoss = 100
 
 // holdPrefix holds the shortest prefix of entries for which bonded + held ≥ needed, releases the others, and pays out
 // what is not needed of the last one if it has matured. While debt stands no entry is released. It sets held(u) and
@@ -219,8 +226,9 @@ func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range members {
-		delAddr := m.K2()
+	more := len(members) == limit
+	for i, m := range members {
+		delAddr, taken := m.K2(), 1
 		w.Cursor = delAddr
 		if pool.IsMatured() {
 			if err := k.mark(ctx, delAddr); err != nil {
@@ -228,13 +236,20 @@ func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) error {
 			}
 			continue
 		}
-		ok := k.attempt(ctx, "top up", k.delString(delAddr), func(ctx sdk.Context) error { return k.topUpMember(ctx, delAddr, id) })
+		ok := k.attempt(ctx, "top up", k.delString(delAddr), func(ctx sdk.Context) (err error) {
+			taken, err = k.topUpMember(ctx, delAddr, id)
+			return err
+		})
 		if !ok {
 			// Its budget may be below what the end of the walk would promise: do not raise g this time.
 			w.Rate = sdkmath.ZeroInt()
 		}
+		if limit -= max(taken, 1); limit <= 0 && i < len(members)-1 {
+			more = true
+			break
+		}
 	}
-	if len(members) == limit {
+	if more {
 		return k.Walks.Set(ctx, id, w)
 	}
 	if err := k.Walks.Remove(ctx, id); err != nil {
@@ -253,7 +268,13 @@ func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) error {
 		return err
 	}
 	pool.FinishWalk(consumer.Config.MaxSlashFractionDoubleSign, w.Rate, w.SlashIndex)
-	return k.Pools.Set(ctx, id, pool)
+	if err := k.Pools.Set(ctx, id, pool); err != nil {
+		return err
+	}
+	if pool.NeedsWalk(consumer.Config.MaxSlashFractionDoubleSign) {
+		return k.startWalk(ctx, id, pool)
+	}
+	return nil
 }
 
 // startWalk begins a walk that tops up the positions of an active pool; one that runs begins anew.
@@ -261,37 +282,38 @@ func (k *Keeper) startWalk(ctx context.Context, id uint64, pool types.Pool) erro
 	return k.Walks.Set(ctx, id, types.PoolWalk{PoolId: id, Rate: pool.RateFloor(), SlashIndex: pool.SlashIndex})
 }
 
-// topUpMember settles one delegator and tops up, or shrinks, its position in the pool.
-func (k *Keeper) topUpMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint64) error {
+// topUpMember settles one delegator and tops up, or shrinks, its position in the pool. It returns the steps it took.
+func (k *Keeper) topUpMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint64) (steps int, err error) {
 	l, err := k.load(ctx, delAddr)
 	if err != nil {
-		return err
+		return 1, err
 	}
 	r := l.find(id)
 	if r == nil || !r.active() {
-		return k.save(ctx, l)
+		return 1, k.save(ctx, l)
 	}
 	if err := k.loadNative(ctx, l); err != nil {
-		return err
+		return 1, err
 	}
 	// Entries that are not held yet can be: the evaluation that follows holds what is needed.
 	entries, err := k.readEntries(ctx, delAddr)
 	if err != nil {
-		return err
+		return 1, err
 	}
+	steps = 1 + int(l.delegations) + len(entries) + len(l.refs)
 	l.held = sdkmath.ZeroInt()
 	for _, e := range entries {
 		l.held = l.held.Add(e.balance)
 	}
 	consumer, err := k.Consumers.Get(ctx, r.pool.ClientId)
 	if err != nil {
-		return err
+		return steps, err
 	}
 	k.topUp(ctx, l, r, consumer.Config.MaxSlashFractionDoubleSign, l.room(l.collateral()))
 	if err := k.mark(ctx, delAddr); err != nil {
-		return err
+		return steps, err
 	}
-	return k.save(ctx, l)
+	return steps, k.save(ctx, l)
 }
 
 // runRatioWalk marks at most limit accounts after a change of the native ratio.

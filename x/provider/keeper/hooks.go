@@ -42,14 +42,21 @@ func (h Hooks) BeforeDelegationRemoved(ctx context.Context, delAddr sdk.AccAddre
 	return nil
 }
 
-// BeforeValidatorSlashed notes that a native slash may explain why collateral is missing.
-func (h Hooks) BeforeValidatorSlashed(ctx context.Context, _ sdk.ValAddress, _ sdkmath.LegacyDec) error {
+// BeforeValidatorModified notes that a native slash may explain why collateral is missing. x/staking calls it at the
+// beginning of every slash, also if entries and redelegations alone give the whole amount, when BeforeValidatorSlashed is
+// not called; and when a validator's commission changes, once a day at most.
+func (h Hooks) BeforeValidatorModified(ctx context.Context, _ sdk.ValAddress) error {
 	h.k.NoteNativeSlash(ctx)
 	return nil
 }
 
-// NoteNativeSlash notes that native stake was slashed in this block. x/staking calls no hook when entries alone give
-// the whole amount, so a decorator of x/slashing's staking keeper should call it too.
+// BeforeValidatorSlashed does nothing: BeforeValidatorModified ran before.
+func (Hooks) BeforeValidatorSlashed(context.Context, sdk.ValAddress, sdkmath.LegacyDec) error {
+	return nil
+}
+
+// NoteNativeSlash notes that collateral missing from now on, until the next evaluation of whom it is missing from, may
+// have a lawful reason: a native slash, or a raise of the native ratio.
 func (k *Keeper) NoteNativeSlash(ctx context.Context) {
 	if err := k.LastNativeSlash.Set(ctx, sdk.UnwrapSDKContext(ctx).BlockHeight()); err != nil {
 		k.Logger(ctx).Error("native slash not noted", "error", err)
@@ -58,9 +65,6 @@ func (k *Keeper) NoteNativeSlash(ctx context.Context) {
 
 // AfterValidatorCreated does nothing.
 func (Hooks) AfterValidatorCreated(context.Context, sdk.ValAddress) error { return nil }
-
-// BeforeValidatorModified does nothing.
-func (Hooks) BeforeValidatorModified(context.Context, sdk.ValAddress) error { return nil }
 
 // AfterValidatorRemoved does nothing.
 func (Hooks) AfterValidatorRemoved(context.Context, sdk.ConsAddress, sdk.ValAddress) error {

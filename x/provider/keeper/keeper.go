@@ -13,6 +13,7 @@ import (
 	sdkmath "cosmossdk.io/math"
 
 	"github.com/cosmos/cosmos-sdk/codec"
+	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
 	"github.com/mesh-security/mesh/x/mesh/flow"
@@ -239,6 +240,26 @@ func (k *Keeper) isolate(ctx sdk.Context, fn func(ctx sdk.Context) error) (err e
 	cacheCtx = cacheCtx.WithGasMeter(newGasMeter())
 	defer func() {
 		if r := recover(); r != nil {
+			err = errorsmod.Wrapf(types.ErrPanic, "%v", r)
+		}
+	}()
+	if err := fn(cacheCtx); err != nil {
+		return err
+	}
+	write()
+	return nil
+}
+
+// isolateTx runs fn on a cache of the state inside a transaction: its gas is charged there, and running out of it ends the
+// transaction, or a relayer could make packets fail by giving too little. Any other panic becomes an error.
+func (k *Keeper) isolateTx(ctx sdk.Context, fn func(ctx sdk.Context) error) (err error) {
+	cacheCtx, write := ctx.CacheContext()
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case storetypes.ErrorOutOfGas, storetypes.ErrorGasOverflow, storetypes.ErrorNegativeGasConsumed:
+			panic(r)
+		default:
 			err = errorsmod.Wrapf(types.ErrPanic, "%v", r)
 		}
 	}()

@@ -66,13 +66,11 @@ func (k *Keeper) failed(ctx context.Context, clientID string, validator []byte, 
 		if err != nil {
 			return err
 		}
-		wait := maxRetryDelay
-		if e.Retries < 30 {
-			wait = min(params.EpochDuration<<e.Retries, maxRetryDelay)
-			if wait <= 0 {
-				wait = maxRetryDelay
-			}
+		wait := params.EpochDuration
+		for i := uint32(0); i < e.Retries && wait < maxRetryDelay; i++ {
+			wait *= 2
 		}
+		wait = min(wait, maxRetryDelay)
 		e.Retries = min(e.Retries+1, 1_000)
 		e.RetryAt = now(ctx).Add(wait)
 	} else {

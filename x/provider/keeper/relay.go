@@ -18,7 +18,7 @@ import (
 // acknowledgement: nothing was applied. A report of a session that is not accepted is refused in a successful
 // acknowledgement, which carries ours.
 func (k *Keeper) ReceiveReport(ctx sdk.Context, clientID string, data []byte) (ack []byte, err error) {
-	err = k.isolate(ctx, func(ctx sdk.Context) error {
+	err = k.isolateTx(ctx, func(ctx sdk.Context) error {
 		ack, err = k.receiveReport(ctx, clientID, data)
 		return err
 	})
@@ -110,7 +110,7 @@ func (k *Keeper) AcknowledgeUpdate(ctx sdk.Context, clientID string, data, resul
 	if err != nil {
 		return k.FailUpdate(ctx, clientID, data, err.Error())
 	}
-	err = k.isolate(ctx, func(ctx sdk.Context) error { return k.acknowledgeUpdate(ctx, clientID, data, ack) })
+	err = k.isolateTx(ctx, func(ctx sdk.Context) error { return k.acknowledgeUpdate(ctx, clientID, data, ack) })
 	if err != nil {
 		return k.FailUpdate(ctx, clientID, data, err.Error())
 	}
@@ -162,7 +162,7 @@ func (k *Keeper) FailUpdate(ctx sdk.Context, clientID string, data []byte, reaso
 	if err != nil {
 		return nil //nolint:nilerr // we sent it, so it decodes; otherwise there is nothing to do
 	}
-	return k.isolate(ctx, func(ctx sdk.Context) error {
+	return k.isolateTx(ctx, func(ctx sdk.Context) error {
 		p, found, err := getOr(ctx, k.Pairings, clientID)
 		if err != nil || !found {
 			return err
@@ -321,7 +321,7 @@ func (k *Keeper) retireChannel(ctx sdk.Context, clientID string) error {
 	if k.channels == nil {
 		return nil
 	}
-	if err := k.isolate(ctx, func(ctx sdk.Context) error { return k.channels.ChanCloseInit(ctx, types.PortID, p.ChannelId) }); err != nil {
+	if err := k.isolateTx(ctx, func(ctx sdk.Context) error { return k.channels.ChanCloseInit(ctx, types.PortID, p.ChannelId) }); err != nil {
 		k.Logger(ctx).Info("retired channel was not closed", "channel", p.ChannelId, "error", err)
 	}
 	return nil
