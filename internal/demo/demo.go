@@ -101,10 +101,11 @@ func (d *demo) runSteps(ctx context.Context) error {
 		d.heading(i+1, len(steps), s.title)
 		began := time.Now()
 		detail, err := s.run(ctx)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			err = context.Cause(ctx)
-		}
-		if err != nil {
+			detail = err.Error()
+		case err != nil:
 			detail = explain(err, d.logs())
 		}
 		d.report.Steps = append(d.report.Steps, StepReport{Name: s.name, OK: err == nil, Detail: detail})
