@@ -114,8 +114,8 @@ func (m *Mesh) Hooks() stakingtypes.StakingHooks {
 }
 
 // Modules returns both modules for the module manager.
-func (m *Mesh) Modules() []module.AppModule {
-	return []module.AppModule{
+func (m *Mesh) Modules() []module.AppModule { //nolint:staticcheck // module.NewManager of SDK v0.54 takes this type
+	return []module.AppModule{ //nolint:staticcheck // as above
 		provider.NewAppModule(m.cdc, m.Provider),
 		consumer.NewAppModule(m.cdc, m.Consumer),
 	}
