@@ -106,7 +106,8 @@ func (h Hooks) AfterDelegationModified(ctx context.Context, delAddr sdk.AccAddre
 }
 
 // BeforeValidatorSlashed scales what is stored of the validator by the fraction its tokens lose, so that the gap is not
-// minted back.
+// minted back, and logs what virtual stake loses: it leaves as well, and a later slash for an earlier infraction must not
+// take it from those who stay.
 func (h Hooks) BeforeValidatorSlashed(ctx context.Context, valAddr sdk.ValAddress, fraction sdkmath.LegacyDec) error {
 	sdkCtx := sdk.UnwrapSDKContext(ctx)
 	cacheCtx, write := sdkCtx.CacheContext()
@@ -114,10 +115,27 @@ func (h Hooks) BeforeValidatorSlashed(ctx context.Context, valAddr sdk.ValAddres
 		if err := h.k.scaleStakes(cacheCtx, valAddr, fraction); err != nil {
 			return err
 		}
+		if err := h.k.logSlashed(cacheCtx, valAddr, fraction); err != nil {
+			return err
+		}
 		write()
 		return nil
 	})
 	return nil
+}
+
+// logSlashed logs the virtual tokens that a slash takes from a validator.
+func (k *Keeper) logSlashed(ctx sdk.Context, valAddr sdk.ValAddress, fraction sdkmath.LegacyDec) error {
+	shares, err := k.virtualShares(ctx, valAddr)
+	if err != nil || !shares.IsPositive() {
+		return err
+	}
+	validator, err := k.staking.GetValidator(ctx, valAddr)
+	if err != nil {
+		return err
+	}
+	tokens := tokensOf(validator, shares)
+	return k.Flows.Add(ctx, valAddr, tokens.Sub(types.AfterSlash(tokens, fraction)), sdkmath.ZeroInt())
 }
 
 // scaleStakes scales every provider's amounts and planned targets for a validator by a slash.
