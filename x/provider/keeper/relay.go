@@ -138,9 +138,9 @@ func (k *Keeper) acknowledgeUpdate(ctx sdk.Context, clientID string, data []byte
 	case learned:
 		// Everything was touched and is sent again.
 		return k.Pairings.Set(ctx, clientID, p)
-	case ack.Echo != p.Session || update.Session != p.Session:
+	case update.Session != p.Session:
 		return nil // of an earlier session, whose listings were lost with it
-	case ack.Refused || ack.Seq != update.Seq || len(ack.Codes) != len(update.Stakes):
+	case ack.Refused || ack.Echo != update.Session || ack.Seq != update.Seq || len(ack.Codes) != len(update.Stakes):
 		return k.failUpdate(ctx, clientID, p, update, true)
 	}
 	k.unbondingAcknowledged(ctx, clientID, &p, update.Seq)
