@@ -29,7 +29,7 @@ func broken(format string, args ...any) error {
 	return errorsmod.Wrapf(types.ErrInvariant, format, args...)
 }
 
-// StateInvariant: the state is consistent in itself; above all, no seq is executed that was not received, and no amount
+// StateInvariant checks that the state is consistent in itself; above all, no seq is executed that was not received, and no amount
 // is negative.
 func (k *Keeper) StateInvariant(ctx sdk.Context) error {
 	gs, err := k.ExportGenesis(ctx)
@@ -51,7 +51,7 @@ func (k *Keeper) StateInvariant(ctx sdk.Context) error {
 	return nil
 }
 
-// IndexInvariant: channels and accounts lead to their providers and nothing else.
+// IndexInvariant checks that channels and accounts lead to their providers and nothing else.
 func (k *Keeper) IndexInvariant(ctx sdk.Context) error {
 	providers, err := k.allProviders(ctx)
 	if err != nil {
@@ -81,7 +81,7 @@ func (k *Keeper) IndexInvariant(ctx sdk.Context) error {
 	return nil
 }
 
-// VirtualSharesInvariant: the shares kept by validator are those of the providers' delegations; so virtual stake is on
+// VirtualSharesInvariant checks that the shares kept by validator are those of the providers' delegations; so virtual stake is on
 // the derived accounts only, and the native supply is the supply of x/bank less the virtual one.
 func (k *Keeper) VirtualSharesInvariant(ctx sdk.Context) error {
 	providers, err := k.allProviders(ctx)
@@ -127,7 +127,7 @@ func (k *Keeper) VirtualSharesInvariant(ctx sdk.Context) error {
 	return nil
 }
 
-// CapInvariant: once a plan has run without failure, the virtual stake of each provider is within the cap that the plan
+// CapInvariant checks that, once a plan has run without failure, the virtual stake of each provider is within the cap that the plan
 // had, to a token per validator for rounding.
 func (k *Keeper) CapInvariant(ctx sdk.Context) error {
 	epoch, err := k.Epoch.Get(ctx)
@@ -150,7 +150,7 @@ func (k *Keeper) CapInvariant(ctx sdk.Context) error {
 	return nil
 }
 
-// ClockInvariant: no provider's totals are known up to a time to come, and no cursor is left behind.
+// ClockInvariant checks that no provider's totals are known up to a time to come, and no cursor is left behind.
 func (k *Keeper) ClockInvariant(ctx sdk.Context) error {
 	providers, err := k.allProviders(ctx)
 	if err != nil {

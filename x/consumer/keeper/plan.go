@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cosmossdk.io/collections"
+
 	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
@@ -243,8 +244,11 @@ func (k *Keeper) executeOne(
 	if isolate {
 		run = isolated
 	}
-	used, err = run(ctx, changeGas, func(ctx sdk.Context) error {
-		var err error
+	used, err = run(ctx, changeGas, func(sdkCtx sdk.Context) error {
+		var (
+			ctx context.Context = sdkCtx // once: each conversion copies it to the heap
+			err error
+		)
 		if c.increase {
 			if m = nothingMoved(); mayRaise(p.Provider, val) {
 				m, err = k.raise(ctx, p.account, c.valAddr, c.target.Tokens, v.room(params, p, val))
@@ -319,10 +323,10 @@ func (k *Keeper) countStake(ctx context.Context, providerID string) error {
 // markExecuted notes that a provider's virtual stake on a validator is at most its target: executed_seq rises to the seq
 // the target was computed from, and only then executed_height changes and the validator is marked for the next report.
 // The target's price becomes the reference if something was changed or reported. The record is written only if it changes.
-func (k *Keeper) markExecuted(ctx sdk.Context, c change, rec types.StakeRecord, changed bool) error {
+func (k *Keeper) markExecuted(ctx context.Context, c change, rec types.StakeRecord, changed bool) error {
 	write := false
 	if c.target.Seq > rec.ExecutedSeq {
-		rec.ExecutedSeq, rec.ExecutedHeight, rec.ExecutedAmount = c.target.Seq, ownHeight(ctx), c.target.Amount
+		rec.ExecutedSeq, rec.ExecutedHeight, rec.ExecutedAmount = c.target.Seq, ownHeight(sdk.UnwrapSDKContext(ctx)), c.target.Amount
 		if err := k.Dirty.Set(ctx, collections.Join(c.provider, []byte(c.valAddr)), types.DirtyValidator{}); err != nil {
 			return err
 		}
@@ -341,7 +345,7 @@ func (k *Keeper) markExecuted(ctx sdk.Context, c change, rec types.StakeRecord, 
 		return err
 	}
 	if failed {
-		return k.releaseValidator(ctx, c.valAddr)
+		return k.releaseValidator(sdk.UnwrapSDKContext(ctx), c.valAddr)
 	}
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	abci "github.com/cometbft/cometbft/abci/types"
-	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	dbm "github.com/cosmos/cosmos-db"
 	"github.com/stretchr/testify/require"
 
@@ -46,6 +44,9 @@ import (
 	"github.com/cosmos/cosmos-sdk/x/staking"
 	stakingkeeper "github.com/cosmos/cosmos-sdk/x/staking/keeper"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 
 	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
 	connectiontypes "github.com/cosmos/ibc-go/v11/modules/core/03-connection/types"
@@ -204,9 +205,9 @@ func (b *breakableBank) MintCoins(ctx context.Context, module string, coins sdk.
 }
 
 // newFixture returns a chain whose validators have the given native stake, in whole tokens, all bonded by themselves.
-func newFixture(t testing.TB, native ...int64) *fixture {
-	t.Helper()
-	f := newBareFixture(t)
+func newFixture(tb testing.TB, native ...int64) *fixture {
+	tb.Helper()
+	f := newBareFixture(tb)
 	f.init()
 	for i, tokens := range native {
 		f.createValidator(i, sdkmath.NewInt(tokens).MulRaw(oneToken))
@@ -218,8 +219,8 @@ func newFixture(t testing.TB, native ...int64) *fixture {
 }
 
 // newBareFixture returns keepers over empty stores.
-func newBareFixture(t testing.TB) *fixture {
-	t.Helper()
+func newBareFixture(tb testing.TB) *fixture {
+	tb.Helper()
 	keys := storetypes.NewKVStoreKeys(
 		authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, distrtypes.StoreKey, slashingtypes.StoreKey,
 		evidencetypes.StoreKey, minttypes.StoreKey, types.StoreKey,
@@ -232,14 +233,14 @@ func newBareFixture(t testing.TB) *fixture {
 	cdc := enc.Codec
 	service := func(key string) *storetypes.KVStoreKey { return keys[key] }
 	f := &fixture{
-		t: t, clients: fakeClients{}, channels: &fakeChannels{channels: map[string]channeltypes.Channel{}},
+		t: tb, clients: fakeClients{}, channels: &fakeChannels{channels: map[string]channeltypes.Channel{}},
 		powers: map[int64]map[string]int64{}, absent: map[string]bool{}, seqs: map[string]uint64{},
 	}
 	cms := store.NewCommitMultiStore(dbm.NewMemDB(), log.NewNopLogger())
 	for _, key := range keys {
 		cms.MountStoreWithDB(key, storetypes.StoreTypeIAVL, nil)
 	}
-	require.NoError(t, cms.LoadLatestVersion())
+	require.NoError(tb, cms.LoadLatestVersion())
 	f.ctx = sdk.NewContext(cms, cmtproto.Header{}, false, log.NewNopLogger()).
 		WithBlockHeader(cmtproto.Header{ChainID: chainID, Height: startPoint, Time: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}).
 		WithChainID(chainID).WithBlockHeight(startPoint).

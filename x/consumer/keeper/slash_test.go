@@ -4,13 +4,14 @@ import (
 	"testing"
 	"time"
 
-	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/stretchr/testify/require"
 
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	slashingtypes "github.com/cosmos/cosmos-sdk/x/slashing/types"
+
+	abci "github.com/cometbft/cometbft/abci/types"
 
 	"github.com/mesh-security/mesh/x/consumer/types"
 )

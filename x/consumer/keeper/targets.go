@@ -203,9 +203,7 @@ func (k *Keeper) diff(
 		case current.GT(target.Tokens), delegated && target.Tokens.IsZero():
 			// A delegation worth nothing leaves too, with all its shares.
 			decreases = append(decreases, c)
-			if err := k.holdIfOverdue(ctx, e.rec, c, limit); err != nil {
-				return nil, nil, err
-			}
+			k.holdIfOverdue(ctx, e.rec, c, limit)
 			continue
 		case current.LT(target.Tokens) && !isDust(val, target.Tokens.Sub(current)):
 			c.increase = true
@@ -273,14 +271,13 @@ func (k *Keeper) pruneStakes(ctx context.Context, params types.Params, v *view, 
 
 // holdIfOverdue jails the validator of a decrease that has been failing for half the freshness limit, and keeps it in
 // jail until the decrease is executed.
-func (k *Keeper) holdIfOverdue(ctx sdk.Context, rec types.StakeRecord, c change, limit time.Duration) error {
+func (k *Keeper) holdIfOverdue(ctx sdk.Context, rec types.StakeRecord, c change, limit time.Duration) {
 	if rec.FailingSince.IsZero() || ctx.BlockTime().Sub(rec.FailingSince) < limit/2 {
-		return nil
+		return
 	}
 	_, err := isolated(ctx, blockGas, func(ctx sdk.Context) error { return k.holdValidator(ctx, c.valAddr, c.provider) })
 	if err != nil {
 		k.Logger(ctx).Error("validator cannot be jailed", "validator", c.valAddr, "error", err)
 		k.emit(ctx, &types.EventStageFailed{Stage: "jail", Reason: err.Error()})
 	}
-	return nil
 }

@@ -41,5 +41,4 @@ var (
 	ErrInvariant          = errorsmod.Register(ModuleName, 36, "invariant broken")
 	ErrPanic              = errorsmod.Register(ModuleName, 37, "panic caught")
 	ErrSupplySettlement   = errorsmod.Register(ModuleName, 38, "cannot mint or burn virtual stake")
-	ErrInvalidRequest     = errorsmod.Register(ModuleName, 39, "invalid request")
 )
