@@ -67,14 +67,7 @@ func (k *Keeper) InitGenesis(ctx context.Context, g types.GenesisState) error {
 		}
 	}
 	for _, h := range g.Holds {
-		e := entry{valAddr: h.Validator, creationHeight: h.CreationHeight, completion: h.CompletionTime}
-		if err := k.Holds.Set(ctx, e.key(h.Delegator), h); err != nil {
-			return err
-		}
-		if h.Matured {
-			continue
-		}
-		if err := k.HoldQueue.Set(ctx, e.queueKey(h.Delegator)); err != nil {
+		if err := k.initHold(ctx, h); err != nil {
 			return err
 		}
 	}

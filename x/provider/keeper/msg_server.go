@@ -153,7 +153,7 @@ func (s msgServer) CrossUnstake(ctx context.Context, msg *types.MsgCrossUnstake)
 	if err := s.k.loadNative(ctx, l); err != nil {
 		return nil, err
 	}
-	claim, _, err := s.k.unstake(ctx, l, r, msg.Amount.Amount, false)
+	claim, err := s.k.unstake(ctx, l, r, msg.Amount.Amount, false)
 	if err != nil {
 		return nil, err
 	}

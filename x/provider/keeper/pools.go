@@ -132,18 +132,18 @@ func (k *Keeper) shrink(ctx context.Context, l *ledger, r *ref, shares, budget s
 
 // unstake moves amount of an active position into the consumer's present batch, in memory except for a batch that it
 // opens. The position is first topped up to ratio·value, or shrunk; then both parts reserve ceil(ratio·value), never
-// below g·s, and if what that adds does not fit the rest shrinks. It returns the claim, nil if nothing was left to move,
-// and the tokens moved.
-func (k *Keeper) unstake(ctx context.Context, l *ledger, r *ref, amount sdkmath.Int, automatic bool) (*ref, sdkmath.Int, error) {
+// below g·s, and if what that adds does not fit the rest shrinks. It returns the claim, or nil if nothing was left
+// to move.
+func (k *Keeper) unstake(ctx context.Context, l *ledger, r *ref, amount sdkmath.Int, automatic bool) (*ref, error) {
 	consumer, err := k.Consumers.Get(ctx, r.pool.ClientId)
 	if err != nil {
-		return nil, sdkmath.Int{}, err
+		return nil, err
 	}
 	ratio := consumer.Config.MaxSlashFractionDoubleSign
 	room := k.topUp(ctx, l, r, ratio, l.room(l.collateral()))
 	value := r.value()
 	if !value.IsPositive() || !amount.IsPositive() {
-		return nil, sdkmath.ZeroInt(), nil
+		return nil, nil
 	}
 	shares := r.pos.Shares
 	if amount.LT(value) {
@@ -167,13 +167,13 @@ func (k *Keeper) unstake(ctx context.Context, l *ledger, r *ref, amount sdkmath.
 	}
 	claim, err := k.joinBatch(ctx, l, r.pool.ClientId, r.pool.Validator, moved, reserve)
 	if err != nil {
-		return nil, sdkmath.Int{}, err
+		return nil, err
 	}
 	k.emit(ctx, &types.EventCrossUnstake{
 		Delegator: k.delString(l.delAddr), ConsumerId: r.pool.ClientId, Validator: consumer.Config.FormatValidator(r.pool.Validator),
 		Amount: moved, BatchId: claim.id, Automatic: automatic,
 	})
-	return claim, moved, nil
+	return claim, nil
 }
 
 // cut shrinks active positions at once to what collateral backs: first all of them until the budgets fit, then those on
@@ -226,7 +226,7 @@ func (k *Keeper) unstakeDown(ctx context.Context, l *ledger, collateral sdkmath.
 			if r.pool.ClientId != x.clientID {
 				return nil
 			}
-			_, _, err := k.unstake(ctx, l, r, types.MulRatioCeil(r.value(), excess, x.active), true)
+			_, err := k.unstake(ctx, l, r, types.MulRatioCeil(r.value(), excess, x.active), true)
 			return err
 		})
 		if err != nil {
@@ -242,7 +242,7 @@ func (k *Keeper) unstakeDown(ctx context.Context, l *ledger, collateral sdkmath.
 		value := r.value()
 		budget := types.MulRatioFloor(r.pos.Budget, allowed, active)
 		stays := r.pool.ValueOf(r.pool.SharesBacked(r.pos.Shares, budget, value, ratio))
-		_, _, err := k.unstake(ctx, l, r, value.Sub(stays), true)
+		_, err := k.unstake(ctx, l, r, value.Sub(stays), true)
 		return err
 	})
 }

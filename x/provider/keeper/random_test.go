@@ -11,7 +11,6 @@ import (
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
-	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 	"github.com/mesh-security/mesh/x/provider/testutil"
 	"github.com/mesh-security/mesh/x/provider/types"
 )
@@ -19,113 +18,162 @@ import (
 // TestRandomActions lets delegators act natively and across, at random, on two consumers whose packets get lost, and
 // checks the invariants after every block. At the end everybody leaves and everything is free.
 func TestRandomActions(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		f := testutil.New(t)
-		ratio := rapid.SampledFrom([]string{"0", "0.05", "0.5"}).Draw(t, "native ratio")
-		f.SetNativeRatio(ratio)
-		f.SetParams(func(p *types.Params) {
-			p.MaxPositions = uint32(rapid.IntRange(2, 20).Draw(t, "max positions"))
-			p.MaxSettlementSteps = uint32(rapid.SampledFrom([]int{20, 40, 1000}).Draw(t, "steps"))
-		})
-		vals := []sdk.ValAddress{f.Validator(5_000, 1_000), f.Validator(7_000, 1)}
-		actors := []sdk.AccAddress{sdk.AccAddress(vals[0])}
-		for range 3 {
-			u := f.Account(sdkmath.NewInt(10_000))
-			require.NoError(t, f.Delegate(u, vals[rapid.IntRange(0, 1).Draw(t, "val")], rapid.Int64Range(1, 10_000).Draw(t, "delegate")))
-			actors = append(actors, u)
+	rapid.Check(t, func(t *rapid.T) { randomActions(t, false) })
+}
+
+// TestRandomSlashes does the same while native validators, pools and batches are slashed. What is slashed is not burned
+// yet: it stays debt.
+func TestRandomSlashes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { randomActions(t, true) })
+}
+
+// randomSlash slashes a pool or batch, or a native validator, and marks who may be concerned, as the walks that follow a
+// slash do.
+func randomSlash(t *rapid.T, f *testutil.Fixture, vals []sdk.ValAddress, actors []sdk.AccAddress) {
+	fraction := sdkmath.LegacyNewDecWithPrec(rapid.Int64Range(1, 30).Draw(t, "slash"), 2)
+	g, err := f.Provider.ExportGenesis(f.Ctx)
+	require.NoError(t, err)
+	if len(g.Pools) > 0 && rapid.Bool().Draw(t, "a pool") {
+		r := g.Pools[rapid.IntRange(0, len(g.Pools)-1).Draw(t, "pool")]
+		pool := r.Pool
+		if pool.IsMatured() {
+			return
 		}
-		f.NextBlock()
-		consumers := []*testutil.Consumer{
-			f.Consumer("a", func(c *types.ConsumerConfig) {
-				c.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(rapid.Int64Range(1, 100).Draw(t, "ratio"), 2)
-			}),
-			f.Consumer("b", func(c *types.ConsumerConfig) { c.UnbondingPeriod = 30 * 24 * time.Hour }),
-		}
-		for _, c := range consumers {
-			c.Bond(2)
-		}
-		f.Epoch()
-		pick := func(name string, n int) int { return rapid.IntRange(0, n-1).Draw(t, name) }
-		for range rapid.IntRange(10, 60).Draw(t, "blocks") {
-			for range pick("actions", 4) {
-				u, v, c := actors[pick("actor", len(actors))], vals[pick("native validator", 2)], consumers[pick("consumer", 2)]
-				n, amount := 1+pick("validator", 2), rapid.Int64Range(1, 4_000).Draw(t, "amount")
-				switch pick("kind", 9) {
-				case 0:
-					_ = f.Delegate(u, v, amount)
-				case 1, 2:
-					_ = f.Undelegate(u, v, amount)
-				case 3:
-					_ = f.Redelegate(u, v, vals[pick("to", 2)], amount)
-				case 4:
-					for _, e := range f.Entries(u, v) {
-						_ = f.CancelUndelegation(u, v, e.CreationHeight, min(amount, e.Balance.Int64()))
-					}
-				case 5, 6:
-					_ = c.Stake(u, n, amount)
-				case 7, 8:
-					_ = c.Unstake(u, n, amount)
-				}
-			}
-			switch pick("time", 6) {
-			case 0, 1:
-				f.NextBlock()
-			case 2:
-				f.Epoch()
-			case 3:
-				f.NextBlockAfter(time.Duration(1+pick("days", 8)) * 24 * time.Hour)
-			case 4:
-				for _, c := range consumers {
-					if pick("relayed", 3) > 0 {
-						c.Relay()
-						c.Execute(1)
-						c.Execute(2)
-					}
-				}
-			case 5:
-				// Packets in flight are lost.
-				for _, p := range f.IBC.Take() {
-					for _, c := range consumers {
-						if p.Channel == c.Channel {
-							c.Timeout(p)
-						}
-					}
-				}
-			}
-		}
-		// Everybody leaves; packets get lost for ever, so clocks are forced.
-		for _, u := range actors {
-			for _, c := range consumers {
-				for n := 1; n <= 2; n++ {
-					leaveAll(f, c, u, n)
-				}
-			}
-		}
-		for _, p := range f.IBC.Take() {
-			_ = p
-		}
-		f.NextBlock()
-		for _, u := range actors {
-			for _, v := range vals {
-				if d, err := f.Staking.GetDelegation(f.Ctx, u, v); err == nil && !v.Equals(sdk.ValAddress(u)) {
-					val, err := f.Staking.GetValidator(f.Ctx, v)
-					require.NoError(t, err)
-					_ = f.Undelegate(u, v, val.TokensFromShares(d.Shares).TruncateInt64())
-				}
-			}
-		}
-		f.Skip(62 * 24 * time.Hour)
-		f.Blocks(60) // few steps a block
-		g, err := f.Provider.ExportGenesis(f.Ctx)
+		pool.Slash(fraction)
+		require.NoError(t, f.Provider.Pools.Set(f.Ctx, r.Id, pool))
+	} else {
+		v, err := f.Staking.GetValidator(f.Ctx, vals[rapid.IntRange(0, len(vals)-1).Draw(t, "slashed")])
 		require.NoError(t, err)
-		require.Empty(t, g.Pools)
-		require.Empty(t, g.Positions)
-		require.Empty(t, g.Holds)
-		for _, a := range g.Accounts {
-			require.False(t, a.Account.Barred)
+		cons, err := v.GetConsAddr()
+		require.NoError(t, err)
+		height := f.Ctx.BlockHeight() - rapid.Int64Range(0, 3).Draw(t, "ago")
+		if !v.IsUnbonded() {
+			_, err = f.Staking.Slash(f.Ctx, cons, height, v.ConsensusPower(sdk.DefaultPowerReduction), fraction)
+			require.NoError(t, err)
 		}
-		require.Empty(t, g.Accounts)
+	}
+	for _, u := range actors {
+		if known, err := f.Provider.Accounts.Has(f.Ctx, u); err == nil && known {
+			require.NoError(t, f.Provider.Marked.Set(f.Ctx, u))
+		}
+	}
+}
+
+func randomActions(t *rapid.T, slashes bool) {
+	// Small amounts have voting power, so that they can be slashed.
+	reduction := sdk.DefaultPowerReduction
+	sdk.DefaultPowerReduction = sdkmath.OneInt()
+	defer func() { sdk.DefaultPowerReduction = reduction }()
+	f := testutil.New(t)
+	ratio := rapid.SampledFrom([]string{"0", "0.05", "0.5"}).Draw(t, "native ratio")
+	f.SetNativeRatio(ratio)
+	f.SetParams(func(p *types.Params) {
+		p.MaxPositions = uint32(rapid.IntRange(2, 20).Draw(t, "max positions"))
+		p.MaxSettlementSteps = uint32(rapid.SampledFrom([]int{20, 40, 1000}).Draw(t, "steps"))
 	})
+	vals := []sdk.ValAddress{f.Validator(5_000, 1_000), f.Validator(7_000, 1)}
+	actors := []sdk.AccAddress{sdk.AccAddress(vals[0])}
+	for range 3 {
+		u := f.Account(sdkmath.NewInt(10_000))
+		require.NoError(t, f.Delegate(u, vals[rapid.IntRange(0, 1).Draw(t, "val")], rapid.Int64Range(1, 10_000).Draw(t, "delegate")))
+		actors = append(actors, u)
+	}
+	f.NextBlock()
+	consumers := []*testutil.Consumer{
+		f.Consumer("a", func(c *types.ConsumerConfig) {
+			c.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(rapid.Int64Range(1, 100).Draw(t, "ratio"), 2)
+		}),
+		f.Consumer("b", func(c *types.ConsumerConfig) { c.UnbondingPeriod = 30 * 24 * time.Hour }),
+	}
+	for _, c := range consumers {
+		c.Bond(2)
+	}
+	f.Epoch()
+	pick := func(name string, n int) int { return rapid.IntRange(0, n-1).Draw(t, name) }
+	for range rapid.IntRange(10, 60).Draw(t, "blocks") {
+		for range pick("actions", 4) {
+			u, v, c := actors[pick("actor", len(actors))], vals[pick("native validator", 2)], consumers[pick("consumer", 2)]
+			n, amount := 1+pick("validator", 2), rapid.Int64Range(1, 4_000).Draw(t, "amount")
+			if slashes && pick("slash", 6) == 0 {
+				randomSlash(t, f, vals, actors)
+				continue
+			}
+			switch pick("kind", 9) {
+			case 0:
+				_ = f.Delegate(u, v, amount)
+			case 1, 2:
+				_ = f.Undelegate(u, v, amount)
+			case 3:
+				_ = f.Redelegate(u, v, vals[pick("to", 2)], amount)
+			case 4:
+				for _, e := range f.Entries(u, v) {
+					_ = f.CancelUndelegation(u, v, e.CreationHeight, min(amount, e.Balance.Int64()))
+				}
+			case 5, 6:
+				_ = c.Stake(u, n, amount)
+			case 7, 8:
+				_ = c.Unstake(u, n, amount)
+			}
+		}
+		switch pick("time", 6) {
+		case 0, 1:
+			f.NextBlock()
+		case 2:
+			f.Epoch()
+		case 3:
+			f.NextBlockAfter(time.Duration(1+pick("days", 8)) * 24 * time.Hour)
+		case 4:
+			for _, c := range consumers {
+				if pick("relayed", 3) > 0 {
+					c.Relay()
+					c.Execute(1)
+					c.Execute(2)
+				}
+			}
+		case 5:
+			// Packets in flight are lost.
+			for _, p := range f.IBC.Take() {
+				for _, c := range consumers {
+					if p.Channel == c.Channel {
+						c.Timeout(p)
+					}
+				}
+			}
+		}
+	}
+	// Everybody leaves; packets get lost for ever, so clocks are forced.
+	for _, u := range actors {
+		for _, c := range consumers {
+			for n := 1; n <= 2; n++ {
+				leaveAll(f, c, u, n)
+			}
+		}
+	}
+	f.IBC.Take()
+	f.NextBlock()
+	for _, u := range actors {
+		for _, v := range vals {
+			if d, err := f.Staking.GetDelegation(f.Ctx, u, v); err == nil && !v.Equals(sdk.ValAddress(u)) {
+				val, err := f.Staking.GetValidator(f.Ctx, v)
+				require.NoError(t, err)
+				_ = f.Undelegate(u, v, val.TokensFromShares(d.Shares).TruncateInt64())
+			}
+		}
+	}
+	f.Skip(62 * 24 * time.Hour)
+	f.Blocks(60) // few steps a block
+	g, err := f.Provider.ExportGenesis(f.Ctx)
+	require.NoError(t, err)
+	require.Empty(t, g.Pools)
+	require.Empty(t, g.Positions)
+	if slashes {
+		return // debt keeps holds and accounts
+	}
+	require.Empty(t, g.Holds)
+	for _, a := range g.Accounts {
+		require.False(t, a.Account.Barred)
+	}
+	require.Empty(t, g.Accounts)
 }
 
 // leaveAll unstakes everything, also when the claims on the validator are as many as allowed.
@@ -147,5 +195,3 @@ func leaveAll(f *testutil.Fixture, c *testutil.Consumer, u sdk.AccAddress, n int
 		}
 	}
 }
-
-var _ = meshtypes.Version

@@ -9,6 +9,8 @@ import (
 
 	sdkmath "cosmossdk.io/math"
 
+	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
+
 	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
 	porttypes "github.com/cosmos/ibc-go/v11/modules/core/05-port/types"
 
@@ -114,6 +116,20 @@ func TestPacketsRefused(t *testing.T) {
 	// In a version that is not spoken here.
 	p := channeltypes.NewPacket(bz, 1, meshtypes.PortConsumer, "channel-7", types.PortID, "channel-"+client, zeroHeight, 1)
 	require.False(t, f.Module.OnRecvPacket(f.Ctx, "mesh-2", p, nil).Success())
+}
+
+// TestOutOfGas: a relayer that gives too little gas fails its own transaction; the packet is not lost.
+func TestOutOfGas(t *testing.T) {
+	f, _, _, c := setup(t)
+	bz, err := func() ([]byte, error) { m := c.Message(testutil.ValidatorReport(2)); return m.Marshal() }()
+	require.NoError(t, err)
+	p := channeltypes.NewPacket(bz, 1, meshtypes.PortConsumer, "channel-7", types.PortID, c.Channel, zeroHeight, 1)
+	ctx, _ := f.Ctx.CacheContext()
+	ctx = ctx.WithGasMeter(storetypes.NewGasMeter(5_000)).WithKVGasConfig(storetypes.KVGasConfig())
+	require.Panics(t, func() { f.Module.OnRecvPacket(ctx, meshtypes.Version, p, nil) })
+	ctx = ctx.WithGasMeter(storetypes.NewGasMeter(500_000))
+	require.True(t, f.Module.OnRecvPacket(ctx, meshtypes.Version, p, nil).Success())
+	require.Greater(t, ctx.GasMeter().GasConsumed(), uint64(10_000))
 }
 
 func TestSessions(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/stretchr/testify/require"
 
 	"cosmossdk.io/core/store"
@@ -39,6 +38,8 @@ import (
 	"github.com/cosmos/cosmos-sdk/x/staking"
 	stakingkeeper "github.com/cosmos/cosmos-sdk/x/staking/keeper"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
+
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 
 	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
 	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
@@ -217,7 +218,7 @@ func (f *Fixture) Validator(self, minSelf int64) sdk.ValAddress {
 	_, err = f.StakingMsgs.CreateValidator(f.Ctx, &stakingtypes.MsgCreateValidator{
 		Description:       stakingtypes.Description{Moniker: "v"},
 		Commission:        stakingtypes.NewCommissionRates(sdkmath.LegacyZeroDec(), sdkmath.LegacyOneDec(), sdkmath.LegacyOneDec()),
-		MinSelfDelegation: sdkmath.NewInt(minSelf), DelegatorAddress: addr.String(), ValidatorAddress: val.String(),
+		MinSelfDelegation: sdkmath.NewInt(minSelf), ValidatorAddress: val.String(),
 		Pubkey: anyPub, Value: sdk.NewInt64Coin(Denom, self),
 	})
 	require.NoError(f, err)

@@ -61,7 +61,7 @@ type GenesisState struct {
 	NextPoolId uint64 `protobuf:"varint,13,opt,name=next_pool_id,json=nextPoolId,proto3" json:"next_pool_id,omitempty"`
 	// native_ratio is the provider's own double-sign fraction that required collateral is computed with.
 	NativeRatio cosmossdk_io_math.LegacyDec `protobuf:"bytes,14,opt,name=native_ratio,json=nativeRatio,proto3,customtype=cosmossdk.io/math.LegacyDec" json:"native_ratio"`
-	// ratio_walk says where the walk over all accounts after a raised native_ratio stands; unset if none runs.
+	// ratio_walk says where the walk over all accounts after a change of native_ratio stands; unset if none runs.
 	RatioWalk *RatioWalk `protobuf:"bytes,15,opt,name=ratio_walk,json=ratioWalk,proto3" json:"ratio_walk,omitempty"`
 	// walks are the walks over pools and batches that run.
 	Walks []PoolWalk `protobuf:"bytes,16,rep,name=walks,proto3" json:"walks"`
@@ -232,7 +232,7 @@ func (m *GenesisState) GetChannels() []ChannelRecord {
 	return nil
 }
 
-// RatioWalk is the state of the walk over all accounts after a raised native ratio.
+// RatioWalk is the state of the walk over all accounts after a change of the native ratio.
 type RatioWalk struct {
 	// cursor is the last delegator visited, raw bytes; empty at the start.
 	Cursor []byte `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`

@@ -24,7 +24,7 @@ const (
 	HardMaxConsumers = 500
 	// HardMaxPositions is the most that max_positions may be.
 	HardMaxPositions = 1_000
-	// MinBatchEpochDivisor: a batch epoch lasts at least U divided by this.
+	// MinBatchEpochDivisor is what U is divided by to give the shortest batch epoch.
 	MinBatchEpochDivisor = 64
 )
 

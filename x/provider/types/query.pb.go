@@ -171,7 +171,7 @@ type QueryEpochResponse struct {
 	Marked uint64 `protobuf:"varint,4,opt,name=marked,proto3" json:"marked,omitempty"`
 	// walks is the number of walks over pools and batches that run; counted up to 10000.
 	Walks uint64 `protobuf:"varint,5,opt,name=walks,proto3" json:"walks,omitempty"`
-	// ratio_walk is true while all accounts are walked after a raised native ratio.
+	// ratio_walk is true while all accounts are walked after a change of the native ratio.
 	RatioWalk bool `protobuf:"varint,6,opt,name=ratio_walk,json=ratioWalk,proto3" json:"ratio_walk,omitempty"`
 	// holds_due is the number of held entries that matured and wait to be worked on; counted up to 10000.
 	HoldsDue uint64 `protobuf:"varint,7,opt,name=holds_due,json=holdsDue,proto3" json:"holds_due,omitempty"`
