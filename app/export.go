@@ -77,6 +77,9 @@ func (app *App) prepareForZeroHeight(ctx sdk.Context, jailAllowed []string) erro
 	if err := app.resetSlashing(ctx); err != nil {
 		return fmt.Errorf("slashing: %w", err)
 	}
+	if err := app.Mesh.PrepareForZeroHeight(ctx); err != nil {
+		return fmt.Errorf("mesh: %w", err)
+	}
 	return nil
 }
 

@@ -4,12 +4,14 @@
 package wiring
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
 	"github.com/cosmos/cosmos-sdk/codec"
 	"github.com/cosmos/cosmos-sdk/runtime"
 	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
+	sdk "github.com/cosmos/cosmos-sdk/types"
 	"github.com/cosmos/cosmos-sdk/types/module"
 	authkeeper "github.com/cosmos/cosmos-sdk/x/auth/keeper"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
@@ -119,6 +121,12 @@ func (m *Mesh) Modules() []module.AppModule { //nolint:staticcheck // module.New
 		provider.NewAppModule(m.cdc, m.Provider),
 		consumer.NewAppModule(m.cdc, m.Consumer),
 	}
+}
+
+// PrepareForZeroHeight resets what refers to heights of this chain. An export for height zero calls it after it has reset
+// x/staking's entries: without it nobody would release those that are held.
+func (m *Mesh) PrepareForZeroHeight(ctx sdk.Context) error {
+	return errors.Join(m.Provider.PrepareForZeroHeight(ctx), m.Consumer.PrepareForZeroHeight(ctx))
 }
 
 // BeginBlockers returns order with both modules first: the supply of virtual stake is known before x/mint reads it.

@@ -164,3 +164,8 @@ func (k *Keeper) ExportGenesis(ctx sdk.Context) (*types.GenesisState, error) {
 	)
 	return gs, err
 }
+
+// PrepareForZeroHeight drops what refers to heights of this chain, which is exported to start anew at height zero.
+func (k *Keeper) PrepareForZeroHeight(ctx sdk.Context) error {
+	return errors.Join(k.Flows.Clear(ctx), k.Heights.Clear(ctx, nil))
+}

@@ -129,6 +129,11 @@ func (l Log) Prune(ctx context.Context, below int64, limit int) error {
 	return nil
 }
 
+// Clear drops everything: a chain that starts anew at height zero has no infraction that an old record could matter to.
+func (l Log) Clear(ctx context.Context) error {
+	return errors.Join(l.records.Clear(ctx, nil), l.queue.Clear(ctx, nil))
+}
+
 // Export returns all records, ordered by validator and height.
 func (l Log) Export(ctx context.Context) (out []types.TokenFlowRecord, err error) {
 	err = l.records.Walk(ctx, nil, func(k collections.Pair[[]byte, int64], v types.TokenFlow) (bool, error) {
