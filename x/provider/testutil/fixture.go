@@ -4,6 +4,7 @@ package testutil
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -90,6 +91,9 @@ type Fixture struct {
 	StakingMsgs stakingtypes.MsgServer
 	Authority   string
 
+	// Broken lists delegators, as bytes, whose native delegations cannot be read by the module: it panics.
+	Broken map[string]bool
+
 	// NoInvariants leaves out the check of invariants at the end of every block.
 	NoInvariants bool
 
@@ -128,7 +132,8 @@ func New(tb TB) *Fixture {
 	f.Staking = stakingkeeper.NewKeeper(cdc, service(stakingtypes.StoreKey), f.Accounts, f.Bank, authority, valCodec, consCodec)
 	f.Slashing = slashingkeeper.NewKeeper(cdc, enc.Amino, service(slashingtypes.StoreKey), f.Staking, authority)
 	f.Distr = distrkeeper.NewKeeper(cdc, service(distrtypes.StoreKey), f.Accounts, f.Bank, f.Staking, authtypes.FeeCollectorName, authority)
-	f.Provider = keeper.NewKeeper(cdc, service(types.StoreKey), authority, f.Accounts, f.Bank, f.Staking, nil)
+	f.Broken = map[string]bool{}
+	f.Provider = keeper.NewKeeper(cdc, service(types.StoreKey), authority, f.Accounts, f.Bank, brokenStaking{f.Staking, f.Broken}, nil)
 	f.Provider.ConnectSlashing(f.Slashing)
 	f.Provider.ConnectIBC(f.IBC, f.IBC, f.IBC)
 	f.Staking.SetHooks(stakingtypes.NewMultiStakingHooks(f.Distr.Hooks(), f.Slashing.Hooks(), f.Provider.Hooks()))
@@ -148,6 +153,20 @@ func New(tb TB) *Fixture {
 	g.Params.MinCrossStake = sdkmath.OneInt()
 	require.NoError(f, f.Provider.InitGenesis(ctx, *g))
 	return f
+}
+
+// brokenStaking is x/staking's keeper with a fault.
+type brokenStaking struct {
+	*stakingkeeper.Keeper
+	broken map[string]bool
+}
+
+// IterateDelegatorDelegations panics for delegators that are broken.
+func (s brokenStaking) IterateDelegatorDelegations(ctx context.Context, delegator sdk.AccAddress, cb func(stakingtypes.Delegation) bool) error {
+	if s.broken[string(delegator)] {
+		panic("broken")
+	}
+	return s.Keeper.IterateDelegatorDelegations(ctx, delegator, cb)
 }
 
 // SetNativeRatio sets this chain's own double-sign fraction; the module takes it over at the end of an epoch.
