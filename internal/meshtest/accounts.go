@@ -25,23 +25,24 @@ type Account struct {
 	Name  string
 	Chain *Chain
 	Key   cryptotypes.PrivKey
+
+	address sdk.AccAddress
+	text    string
 	// queued counts the account's transactions in the mempool.
 	queued uint64
 }
 
 func newAccount(c *Chain, name string) *Account {
-	return &Account{
-		Name:  name,
-		Chain: c,
-		Key:   secp256k1.GenPrivKeyFromSecret([]byte(c.ChainID + "/" + name)),
-	}
+	key := secp256k1.GenPrivKeyFromSecret([]byte(c.ChainID + "/" + name))
+	address := sdk.AccAddress(key.PubKey().Address())
+	return &Account{Name: name, Chain: c, Key: key, address: address, text: address.String()}
 }
 
 // Address returns the account's address.
-func (a *Account) Address() sdk.AccAddress { return sdk.AccAddress(a.Key.PubKey().Address()) }
+func (a *Account) Address() sdk.AccAddress { return a.address }
 
 // String returns the address as text.
-func (a *Account) String() string { return a.Address().String() }
+func (a *Account) String() string { return a.text }
 
 // Tx is a transaction in a mempool or, once its block is made, with its result.
 type Tx struct {

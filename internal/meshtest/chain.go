@@ -24,6 +24,8 @@ import (
 
 	"github.com/mesh-security/mesh/app"
 	"github.com/mesh-security/mesh/app/apptest"
+	consumertypes "github.com/mesh-security/mesh/x/consumer/types"
+	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
 
 // RelayerName is the account that signs the relayer's transactions.
@@ -52,6 +54,10 @@ type Chain struct {
 	blocks       []*Block
 	misbehaviour []abci.Misbehavior
 	pending      []abci.Event
+	// What the modules exported, and after which block.
+	provider                       *providertypes.GenesisState
+	consumer                       *consumertypes.GenesisState
+	providerHeight, consumerHeight int64
 	// firstHeight is the first block in the application's store.
 	firstHeight int64
 }
@@ -98,6 +104,12 @@ var _ ibctesting.TestingApp = (*node)(nil)
 // FinalizeBlock implements servertypes.ABCI.
 func (n *node) FinalizeBlock(req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
 	c := n.chain
+	// ibctesting sets the time without the skew.
+	req.Time = c.net.coord.CurrentTime.Add(c.Skew)
+	if len(c.blocks) > 0 && !req.Time.After(c.LastBlock().Time) {
+		req.Time = c.LastBlock().Time.Add(time.Millisecond)
+	}
+	c.ProposedHeader.Time = req.Time
 	req.ProposerAddress = c.ProposedHeader.ProposerAddress
 	req.DecidedLastCommit = c.lastCommit()
 	req.Misbehavior, c.misbehaviour = c.misbehaviour, nil
@@ -243,9 +255,9 @@ func (c *Chain) lastCommit() abci.CommitInfo {
 
 // CommittedContext returns a context over the committed state; what is written to it is lost.
 func (c *Chain) CommittedContext() sdk.Context {
-	header := cmtproto.Header{ChainID: c.ChainID, Height: c.App.LastBlockHeight()}
+	header := cmtproto.Header{ChainID: c.ChainID}
 	if len(c.blocks) > 0 {
-		header.Time = c.LastBlock().Time
+		header.Height, header.Time = c.LastBlock().Height, c.LastBlock().Time
 	}
 	ctx, _ := c.App.NewContextLegacy(true, header).CacheContext()
 	return ctx.WithConsensusParams(c.App.GetConsensusParams(ctx))
@@ -315,7 +327,7 @@ func (c *Chain) EventsSince(height int64, eventType string) []abci.Event {
 }
 
 // Height returns the height of the last block.
-func (c *Chain) Height() int64 { return c.App.LastBlockHeight() }
+func (c *Chain) Height() int64 { return c.LastBlock().Height }
 
 // Power returns a validator's power in the set that signs the block after the next one.
 func (c *Chain) Power(v *Validator) int64 {
@@ -326,11 +338,24 @@ func (c *Chain) Power(v *Validator) int64 {
 	return val.VotingPower
 }
 
+// PowerAt returns a validator's power in the set that signed the block at a height.
+func (c *Chain) PowerAt(v *Validator, height int64) int64 {
+	c.Helper()
+	set, ok := c.TrustedValidators[uint64(height-1)]
+	require.True(c, ok, "no validators at height %d", height)
+	_, val := set.GetByAddress(v.ConsAddress().Bytes())
+	if val == nil {
+		return 0
+	}
+	return val.VotingPower
+}
+
 // DoubleSign puts evidence into the next block that v signed two blocks at a height, with the power it had there.
-func (c *Chain) DoubleSign(v *Validator, height, power int64) {
+func (c *Chain) DoubleSign(v *Validator, height int64) {
 	c.Helper()
 	blocks := c.Blocks(height)
 	require.NotEmpty(c, blocks, "no block %d", height)
+	power := c.PowerAt(v, height)
 	c.misbehaviour = append(c.misbehaviour, abci.Misbehavior{
 		Type:             abci.MisbehaviorType_DUPLICATE_VOTE,
 		Validator:        abci.Validator{Address: v.ConsAddress(), Power: power},

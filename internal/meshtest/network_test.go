@@ -59,7 +59,7 @@ func TestEvidenceTombstones(t *testing.T) {
 	n, alpha, _ := pair(t)
 	n.Steps(5)
 	v := alpha.Validators[1]
-	alpha.DoubleSign(v, 3, alpha.Power(v))
+	alpha.DoubleSign(v, 3)
 	n.Step()
 	require.True(t, alpha.App.SlashingKeeper.IsTombstoned(alpha.CommittedContext(), v.ConsAddress()))
 }

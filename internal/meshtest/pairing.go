@@ -170,10 +170,13 @@ func (p *Pairing) MsgAddProvider() sdk.Msg {
 // SetPrice posts the price of the provider's token on the consumer.
 func (p *Pairing) SetPrice(price sdkmath.LegacyDec) {
 	p.net.Helper()
+	p.Consumer.MustGov(p.MsgSetPrice(price))
+}
+
+// MsgSetPrice returns the message that posts the price.
+func (p *Pairing) MsgSetPrice(price sdkmath.LegacyDec) sdk.Msg {
 	p.highest = sdkmath.LegacyMaxDec(p.highest, price)
-	p.Consumer.MustGov(&consumertypes.MsgSetPrice{
-		Authority: p.Consumer.Authority(), ProviderId: p.ProviderID, Price: price,
-	})
+	return &consumertypes.MsgSetPrice{Authority: p.Consumer.Authority(), ProviderId: p.ProviderID, Price: price}
 }
 
 // UpdateProvider changes the provider's configuration on the consumer.

@@ -351,3 +351,30 @@ func (c *Chain) SendRaw(port, channel string, data []byte) uint64 {
 	})
 	return seq
 }
+
+// Receive runs IBC core's handling of a packet in flight, proof and all, on the state ahead of the next block and throws
+// the result away: nothing else of a block happens around it. It returns the acknowledgement, the state of the
+// receiving module's store before and after, and the handler's error.
+//
+// CONTRACT: the relayer holds the packet, and there was a step since the block that sent it.
+func (r *Relayer) Receive(t *Transit) (ack []byte, before, after map[string]string, err error) {
+	c := t.To.Chain
+	c.Helper()
+	require.True(c, t.From.proven(t.Height), "%s cannot be proven yet", t)
+	ctx, _ := c.NextContext().CacheContext()
+	ctx = ctx.WithEventManager(sdk.NewEventManager())
+	if msg := t.To.MsgUpdateClient(); msg != nil {
+		_, err := c.App.MsgServiceRouter().Handler(msg)(ctx, msg)
+		require.NoError(c, err)
+	}
+	proof, height := t.From.proof(t.key())
+	msg := channeltypes.NewMsgRecvPacket(t.Packet, proof, height, c.relayerAccount().String())
+	before = c.Dump(ctx, t.Packet.DestinationPort)
+	res, err := c.App.MsgServiceRouter().Handler(msg)(ctx, msg)
+	after = c.Dump(ctx, t.Packet.DestinationPort)
+	if err != nil {
+		return nil, before, after, err
+	}
+	ack, err = ibctesting.ParseAckFromEvents(res.Events)
+	return ack, before, after, err
+}

@@ -4,14 +4,12 @@ import (
 	"sort"
 	"time"
 
-	"github.com/cosmos/gogoproto/proto"
 	"github.com/stretchr/testify/require"
 
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	"github.com/cosmos/cosmos-sdk/types/address"
-	"github.com/cosmos/cosmos-sdk/types/module"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	consumertypes "github.com/mesh-security/mesh/x/consumer/types"
@@ -19,28 +17,28 @@ import (
 	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
 
-// export returns a module's state as genesis has it.
-func (c *Chain) export(ctx sdk.Context, name string, state proto.Message) {
-	c.Helper()
-	m, ok := c.App.ModuleManager.Modules[name].(module.HasGenesis)
-	require.True(c, ok, "%s has no module %s", c.ChainID, name)
-	require.NoError(c, c.App.AppCodec().UnmarshalJSON(m.ExportGenesis(ctx, c.App.AppCodec()), state))
-}
-
-// ProviderState returns the provider module's state.
+// ProviderState returns the provider module's state, as genesis has it. It is read once for each block: do not change
+// it.
 func (c *Chain) ProviderState() *providertypes.GenesisState {
 	c.Helper()
-	var s providertypes.GenesisState
-	c.export(c.CommittedContext(), meshtypes.PortProvider, &s)
-	return &s
+	if c.providerHeight != c.Height() {
+		s, err := c.App.Mesh.Provider.ExportGenesis(c.CommittedContext())
+		require.NoError(c, err)
+		c.provider, c.providerHeight = s, c.Height()
+	}
+	return c.provider
 }
 
-// ConsumerState returns the consumer module's state.
+// ConsumerState returns the consumer module's state, as genesis has it. It is read once for each block: do not change
+// it.
 func (c *Chain) ConsumerState() *consumertypes.GenesisState {
 	c.Helper()
-	var s consumertypes.GenesisState
-	c.export(c.CommittedContext(), meshtypes.PortConsumer, &s)
-	return &s
+	if c.consumerHeight != c.Height() {
+		s, err := c.App.Mesh.Consumer.ExportGenesis(c.CommittedContext())
+		require.NoError(c, err)
+		c.consumer, c.consumerHeight = s, c.Height()
+	}
+	return c.consumer
 }
 
 // ConsumerRecord returns what the provider keeps of the consumer.
@@ -314,4 +312,16 @@ func (c *Chain) MsgCancelUnbonding(del string, val *Validator, created, amount i
 	return stakingtypes.NewMsgCancelUnbondingDelegation(
 		c.Account(del).String(), val.String(), created, sdk.NewInt64Coin(c.Denom, amount),
 	)
+}
+
+// Dump returns everything in a module's store on ctx, by key.
+func (c *Chain) Dump(ctx sdk.Context, storeKey string) map[string]string {
+	c.Helper()
+	it := ctx.KVStore(c.App.GetKey(storeKey)).Iterator(nil, nil)
+	defer it.Close()
+	out := map[string]string{}
+	for ; it.Valid(); it.Next() {
+		out[string(it.Key())] = string(it.Value())
+	}
+	return out
 }
