@@ -2,6 +2,7 @@ package keeper_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
+	distrtypes "github.com/cosmos/cosmos-sdk/x/distribution/types"
+	minttypes "github.com/cosmos/cosmos-sdk/x/mint/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	"github.com/mesh-security/mesh/x/consumer/types"
@@ -746,3 +749,26 @@ func TestPlanOverManyBlocksIsReplacedByTheNext(t *testing.T) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// Anyone can put denoms into a validator's rewards.
+func TestAThousandForeignDenomsDoNotStopADecrease(t *testing.T) {
+	f := newFixture(t, 1000, 1000, 1000)
+	f.addProvider(provider1, nil)
+	f.update(provider1, map[int]int64{0: 10, 1: 10})
+	f.epoch()
+
+	coins := make(sdk.Coins, 1000)
+	for i := range coins {
+		coins[i] = sdk.NewInt64Coin(fmt.Sprintf("foreign%06d", i), 1_000_000)
+	}
+	require.NoError(t, f.bank.MintCoins(f.ctx, minttypes.ModuleName, coins))
+	require.NoError(t, f.bank.SendCoinsFromModuleToModule(f.ctx, minttypes.ModuleName, distrtypes.ModuleName, coins))
+	require.NoError(t, f.distribution.AllocateTokensToValidator(f.ctx, f.validator(0), sdk.NewDecCoinsFromCoins(coins...)))
+
+	f.update(provider1, map[int]int64{0: 4, 1: 4})
+	f.epoch()
+	f.requireVirtual(provider1, 0, 4)
+	f.requireVirtual(provider1, 1, 4)
+	f.requireExecuted(provider1, 0, 1)
+	require.True(t, f.record(provider1, 0).FailingSince.IsZero())
+}
