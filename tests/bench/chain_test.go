@@ -289,7 +289,7 @@ func (c *chain) blockAfter(d time.Duration, txs ...[]byte) (*abci.ResponseFinali
 
 // deferred returns a context whose writes go straight into the stores and are committed with the next block.
 func (c *chain) deferred() sdk.Context {
-	ctx := c.app.NewUncachedContext(false, c.header())
+	ctx := c.app.NewUncachedContext(false, c.header()) //nolint:staticcheck // the others write to a cache that nothing commits
 	return ctx.WithConsensusParams(c.app.GetConsensusParams(ctx))
 }
 

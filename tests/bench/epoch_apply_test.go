@@ -157,7 +157,7 @@ func operators(n int) [][]byte {
 	for i := range ops {
 		ops[i] = operator(i)
 	}
-	slices.SortFunc(ops, func(a, b []byte) int { return slices.Compare(a, b) })
+	slices.SortFunc(ops, slices.Compare)
 	return ops
 }
 

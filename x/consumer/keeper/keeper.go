@@ -118,7 +118,7 @@ func NewKeeper(
 		Strays:        collections.NewKeySet(sb, types.StraysKey, "strays", collections.BytesKey),
 		VirtualShares: collections.NewMap(sb, types.VirtualSharesKey, "virtual_shares", collections.BytesKey, sdk.LegacyDecValue),
 		VirtualSupply: collections.NewItem(sb, types.VirtualSupplyKey, "virtual_supply", codec.CollValue[types.VirtualSupply](cdc)),
-		Flows:         flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey),
+		Flows:         flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey, types.FlowLastKey),
 		Heights:       collections.NewMap(sb, types.HeightsKey, "heights", collections.Int64Key, collections.Uint64Value),
 	}
 	k.feeds = map[string]PriceFeed{types.PriceFeedGovernance: governanceFeed{k}}

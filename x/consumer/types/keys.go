@@ -35,6 +35,7 @@ var (
 	FlowRecordsKey   = collections.NewPrefix(14)
 	FlowQueueKey     = collections.NewPrefix(15)
 	HeightsKey       = collections.NewPrefix(16)
+	FlowLastKey      = collections.NewPrefix(17)
 )
 
 // VirtualAccount returns the account that holds a provider's virtual stake. Nobody has a key to it.

@@ -24,15 +24,18 @@ type Log struct {
 	records collections.Map[collections.Pair[[]byte, int64], types.TokenFlow]
 	// queue lists the records by height for pruning.
 	queue collections.KeySet[collections.Pair[int64, []byte]]
+	// last is the height of each validator's newest record: reading that needs no iterator.
+	last collections.Map[[]byte, int64]
 }
 
-// NewLog declares the log's two collections in sb.
-func NewLog(sb *collections.SchemaBuilder, cdc codec.BinaryCodec, records, queue collections.Prefix) Log {
+// NewLog declares the log's three collections in sb.
+func NewLog(sb *collections.SchemaBuilder, cdc codec.BinaryCodec, records, queue, last collections.Prefix) Log {
 	return Log{
 		records: collections.NewMap(sb, records, "flow_records",
 			collections.PairKeyCodec(collections.BytesKey, collections.Int64Key), tokenFlowValue(cdc)),
 		queue: collections.NewKeySet(sb, queue, "flow_queue",
 			collections.PairKeyCodec(collections.Int64Key, collections.BytesKey)),
+		last: collections.NewMap(sb, last, "flow_last", collections.BytesKey, collections.Int64Value),
 	}
 }
 
@@ -63,6 +66,9 @@ func (l Log) Add(ctx context.Context, val sdk.ValAddress, left, came sdkmath.Int
 	if found == height {
 		return nil // queued already
 	}
+	if err := l.last.Set(ctx, val, height); err != nil {
+		return err
+	}
 	return l.queue.Set(ctx, collections.Join(height, []byte(val)))
 }
 
@@ -82,6 +88,17 @@ func (l Log) Since(ctx context.Context, val sdk.ValAddress, height int64) (left,
 
 // newest returns the newest record below a height and its own height, or zero totals and -1.
 func (l Log) newest(ctx context.Context, val sdk.ValAddress, below int64) (types.TokenFlow, int64, error) {
+	none := types.TokenFlow{Left: sdkmath.ZeroInt(), Came: sdkmath.ZeroInt()}
+	last, err := l.last.Get(ctx, val)
+	switch {
+	case errors.Is(err, collections.ErrNotFound):
+		return none, -1, nil
+	case err != nil:
+		return types.TokenFlow{}, 0, err
+	case last < below:
+		total, err := l.records.Get(ctx, collections.Join([]byte(val), last))
+		return total, last, err
+	}
 	rng := collections.NewPrefixedPairRange[[]byte, int64](val).EndExclusive(below).Descending()
 	it, err := l.records.Iterate(ctx, rng)
 	if err != nil {
@@ -89,7 +106,7 @@ func (l Log) newest(ctx context.Context, val sdk.ValAddress, below int64) (types
 	}
 	defer it.Close()
 	if !it.Valid() {
-		return types.TokenFlow{Left: sdkmath.ZeroInt(), Came: sdkmath.ZeroInt()}, -1, nil
+		return none, -1, nil
 	}
 	kv, err := it.KeyValue()
 	if err != nil {
@@ -146,6 +163,15 @@ func (l Log) Export(ctx context.Context) (out []types.TokenFlowRecord, err error
 // Import stores exported records and queues them for pruning.
 func (l Log) Import(ctx context.Context, records []types.TokenFlowRecord) error {
 	for _, r := range records {
+		last, err := l.last.Get(ctx, r.Validator)
+		if err != nil && !errors.Is(err, collections.ErrNotFound) {
+			return err
+		}
+		if err != nil || r.Height > last {
+			if err := l.last.Set(ctx, r.Validator, r.Height); err != nil {
+				return err
+			}
+		}
 		if err := l.records.Set(ctx, collections.Join(r.Validator, r.Height), r.Flow); err != nil {
 			return err
 		}

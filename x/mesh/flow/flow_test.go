@@ -1,6 +1,7 @@
 package flow_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,9 @@ func newLog(t *testing.T) (sdk.Context, flow.Log) {
 	key := storetypes.NewKVStoreKey("flow")
 	ctx := testutil.DefaultContextWithDB(t, key, storetypes.NewTransientStoreKey("t")).Ctx
 	sb := collections.NewSchemaBuilder(runtime.NewKVStoreService(key))
-	log := flow.NewLog(sb, moduletestutil.MakeTestEncodingConfig().Codec, collections.NewPrefix(1), collections.NewPrefix(2))
+	log := flow.NewLog(
+		sb, moduletestutil.MakeTestEncodingConfig().Codec, collections.NewPrefix(1), collections.NewPrefix(2), collections.NewPrefix(3),
+	)
 	_, err := sb.Build()
 	require.NoError(t, err)
 	return ctx, log
@@ -94,4 +97,23 @@ func TestPruneKeepsTheBase(t *testing.T) {
 	again, err := log2.Export(ctx2)
 	require.NoError(t, err)
 	require.Len(t, again, 1)
+}
+
+func TestImportInAnyOrder(t *testing.T) {
+	ctx, log := newLog(t)
+	val := sdk.ValAddress("validator")
+	for h := int64(10); h <= 30; h += 10 {
+		require.NoError(t, log.Add(ctx.WithBlockHeight(h), val, sdkmath.NewInt(1), sdkmath.NewInt(2)))
+	}
+	records, err := log.Export(ctx)
+	require.NoError(t, err)
+	slices.Reverse(records)
+
+	ctx, log = newLog(t)
+	require.NoError(t, log.Import(ctx, records))
+
+	ctx = ctx.WithBlockHeight(40)
+	require.NoError(t, log.Add(ctx, val, sdkmath.NewInt(5), sdkmath.ZeroInt()))
+	requireSince(t, ctx, log, val, 20, 7, 4)
+	requireSince(t, ctx, log, val, 31, 5, 0)
 }

@@ -162,7 +162,7 @@ func NewKeeper(
 		Heights: collections.NewMap(sb, types.HeightsKey, "heights",
 			collections.PairKeyCodec(collections.StringKey, collections.Uint64Key), codec.CollValue[meshtypes.Height](cdc)),
 	}
-	k.Flow = flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey)
+	k.Flow = flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey, types.FlowLastKey)
 	schema, err := sb.Build()
 	if err != nil {
 		panic(err)

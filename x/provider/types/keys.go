@@ -59,4 +59,5 @@ var (
 	HeightsKey         = collections.NewPrefix(26)
 	FlowRecordsKey     = collections.NewPrefix(27)
 	FlowQueueKey       = collections.NewPrefix(28)
+	FlowLastKey        = collections.NewPrefix(29)
 )
