@@ -217,15 +217,15 @@ func (r *Relayer) carry(t *Transit) {
 	}
 	// What comes too late can only be timed out.
 	if !t.IsAck() && t.Packet.TimeoutTimestamp <= uint64(t.To.Chain.ProposedHeader.Time.UnixNano()) {
-		t.dropped = true
+		t.drop()
 		return
 	}
 	if t.To.channelState(t) == channeltypes.CLOSED {
-		if t.IsAck() {
-			t.done = true
-		} else {
-			t.dropped = true
-		}
+		t.drop()
+		return
+	}
+	if !t.IsAck() && t.Deliveries > 0 && !t.committed() {
+		t.done = true // answered meanwhile: there is nothing left to prove
 		return
 	}
 	switch r.Policy(t) {
@@ -236,14 +236,25 @@ func (r *Relayer) carry(t *Transit) {
 	case Hold:
 	case Drop:
 		r.Dropped++
-		if t.IsAck() {
-			t.done = true
-		} else {
-			t.dropped = true
-		}
+		t.drop()
 	case Lose:
 		r.Dropped++
 		t.done = true
+	}
+}
+
+// committed says whether the sender still has the packet's commitment.
+func (t *Transit) committed() bool {
+	c, p := t.From.Chain, t.Packet
+	return c.App.IBCKeeper.ChannelKeeper.HasPacketCommitment(c.CommittedContext(), p.SourcePort, p.SourceChannel, p.Sequence)
+}
+
+// drop gives up a packet, to be timed out. An acknowledgement is lost, and what was delivered before is done.
+func (t *Transit) drop() {
+	if t.IsAck() || t.Deliveries > 0 {
+		t.done = true
+	} else {
+		t.dropped = true
 	}
 }
 
