@@ -68,7 +68,7 @@ type world struct {
 
 var delegators = []string{"alice", "bob", "carol", "dave", "val0"}
 
-func newWorld(rt *rapid.T, t *testing.T) *world {
+func newWorld(t *testing.T, rt *rapid.T) *world {
 	times := func(g *meshtest.Genesis) {
 		g.ConsumerParams(func(p *consumertypes.Params) {
 			p.MaxProviderSilence, p.FreshnessMargin = 2*time.Minute, 30*time.Second
@@ -246,7 +246,7 @@ func (w *world) positions(del string) map[string]sdkmath.Int {
 
 func TestRandomHistories(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		w := newWorld(rt, t)
+		w := newWorld(t, rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"stake":               w.crossStake,
 			"stake more":          w.crossStake,
