@@ -69,6 +69,7 @@ type world struct {
 var delegators = []string{"alice", "bob", "carol", "dave", "val0"}
 
 func newWorld(t *testing.T, rt *rapid.T) *world {
+	t.Helper()
 	times := func(g *meshtest.Genesis) {
 		g.ConsumerParams(func(p *consumertypes.Params) {
 			p.MaxProviderSilence, p.FreshnessMargin = 2*time.Minute, 30*time.Second
