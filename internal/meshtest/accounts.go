@@ -153,3 +153,10 @@ func (c *Chain) sign(key cryptotypes.PrivKey, accNum, seq uint64, msgs []sdk.Msg
 	require.NoError(c, err)
 	return out
 }
+
+// NewAccount adds a named account that does not exist on the chain yet.
+func (c *Chain) NewAccount(name string) *Account {
+	a := newAccount(c, name)
+	c.accounts[name] = a
+	return a
+}

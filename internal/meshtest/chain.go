@@ -2,21 +2,26 @@ package meshtest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	dbm "github.com/cosmos/cosmos-db"
 	"github.com/stretchr/testify/require"
 
 	"cosmossdk.io/log/v2"
+	sdkmath "cosmossdk.io/math"
 
 	"github.com/cosmos/cosmos-sdk/baseapp"
 	"github.com/cosmos/cosmos-sdk/client/flags"
 	"github.com/cosmos/cosmos-sdk/codec"
+	cryptocodec "github.com/cosmos/cosmos-sdk/crypto/codec"
 	pruningtypes "github.com/cosmos/cosmos-sdk/store/v2/pruning/types"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
+	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/crypto/ed25519"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	cmttypes "github.com/cometbft/cometbft/types"
 
@@ -195,6 +200,30 @@ func newChain(n *Network, cfg ChainConfig) *Chain {
 	c.SenderAccount = authtypes.NewBaseAccount(relayer.Address(), relayer.Key.PubKey(), 0, 0)
 	c.NextBlock()
 	return c
+}
+
+// CreateValidator makes an account an operator with a consensus key of its own, in one step. attempt tells the keys of
+// several validators of one account apart.
+func (c *Chain) CreateValidator(name string, attempt int, self int64) *Validator {
+	c.Helper()
+	operator := c.Account(name)
+	v := &Validator{Chain: c, Operator: operator, PrivVal: cmttypes.NewMockPVWithParams(
+		ed25519.GenPrivKeyFromSecret(fmt.Appendf(nil, "%s/%s/consensus/%d", c.ChainID, name, attempt)), false, false,
+	)}
+	pk, err := cryptocodec.FromCmtPubKeyInterface(v.PrivVal.PrivKey.PubKey())
+	require.NoError(c, err)
+	msg, err := stakingtypes.NewMsgCreateValidator(
+		v.String(), pk, sdk.NewInt64Coin(c.Denom, self), stakingtypes.Description{Moniker: name},
+		stakingtypes.NewCommissionRates(sdkmath.LegacyZeroDec(), sdkmath.LegacyOneDec(), sdkmath.LegacyOneDec()),
+		sdkmath.OneInt(),
+	)
+	require.NoError(c, err)
+	c.Signers[v.PrivVal.PrivKey.PubKey().Address().String()] = v.PrivVal
+	operator.Send(msg)
+	// The newest validator of an operator takes the place of the one before.
+	c.Validators = slices.DeleteFunc(c.Validators, func(old *Validator) bool { return old.Operator == operator })
+	c.Validators = append(c.Validators, v)
+	return v
 }
 
 // start gives the chain an application over an empty store.

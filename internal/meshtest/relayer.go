@@ -47,9 +47,11 @@ type Transit struct {
 	// Deliveries counts how often it was put into a block.
 	Deliveries int
 
-	dropped bool
-	tx      *Tx
-	done    bool
+	dropped, timedOut bool
+	// closedAt is the block after which the channel was first seen closed at the end To.
+	closedAt int64
+	tx       *Tx
+	done     bool
 }
 
 // IsAck says whether it is an acknowledgement.
@@ -189,10 +191,15 @@ func (r *Relayer) settle() {
 		if t.tx == nil || t.tx.Result == nil {
 			continue
 		}
-		if err := t.tx.Err(); err != nil {
+		err := t.tx.Err()
+		t.tx = nil
+		switch {
+		case err == nil:
+		case t.closedMeanwhile():
+			t.done = false // look at it again
+		default:
 			r.OnError(t, err)
 		}
-		t.tx = nil
 	}
 	r.prune()
 }
@@ -243,6 +250,12 @@ func (r *Relayer) carry(t *Transit) {
 	}
 }
 
+// closedMeanwhile says whether one of the channel's ends was closed, maybe in the block of the transaction itself.
+func (t *Transit) closedMeanwhile() bool {
+	return t.Packet.SourcePort != "" && !t.timedOut &&
+		(t.To.channelState(t) == channeltypes.CLOSED || t.From.channelState(t) == channeltypes.CLOSED)
+}
+
 // committed says whether the sender still has the packet's commitment.
 func (t *Transit) committed() bool {
 	c, p := t.From.Chain, t.Packet
@@ -279,6 +292,10 @@ func (r *Relayer) deliver(t *Transit) bool {
 // timeOut tells the sender of a dropped packet that it was never received, once that is so.
 func (r *Relayer) timeOut(t *Transit) {
 	closed := t.To.channelState(t) == channeltypes.CLOSED
+	if closed && t.closedAt == 0 {
+		t.closedAt = t.To.Chain.Height()
+	}
+	closed = closed && t.To.proven(t.closedAt)
 	late := t.To.Chain.LatestCommittedHeader.GetTime().UnixNano() >= int64(t.Packet.TimeoutTimestamp)
 	if !closed && !late || !t.To.proven(0) {
 		return
@@ -295,7 +312,7 @@ func (r *Relayer) timeOut(t *Transit) {
 		closedProof, _ := t.To.proof(host.ChannelKey(p.DestinationPort, p.DestinationChannel))
 		t.tx = signer.Queue(channeltypes.NewMsgTimeoutOnClose(p, 1, proof, closedProof, height, signer.String()))
 	}
-	t.done = true
+	t.done, t.timedOut = true, true
 	r.TimedOut++
 }
 
@@ -324,7 +341,7 @@ func (r *Relayer) update(e *End) bool {
 	if r.updated[e] {
 		return true
 	}
-	if e.ClientStatus() != exported.Active {
+	if e.Chain.Halted || e.ClientStatus() != exported.Active {
 		return false
 	}
 	r.updated[e] = true
