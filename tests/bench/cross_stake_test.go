@@ -66,8 +66,7 @@ func BenchmarkCrossStake(b *testing.B) {
 func compareMsgs(b *testing.B, c *chain, ours, native sdk.Msg) {
 	b.Helper()
 	o, n := c.attempt(ours), c.attempt(native)
-	b.ReportAllocs()
-	contest{ours: o.once, base: n.once, turn: 1, limit: crossStakeTime}.run(b)
+	contest{ours: side{run: o.once}, base: side{run: n.once}, turn: 100, limit: crossStakeTime}.run(b)
 	reportGas(b, o.gas, n.gas, crossStakeGas)
 }
 
@@ -77,17 +76,19 @@ const txsPerBlock = 100
 // compareBlocks compares blocks full of one message with blocks full of the other.
 func compareBlocks(b *testing.B, c *chain, ours, native sdk.Msg) {
 	b.Helper()
-	block := func(msg sdk.Msg, gas *uint64) func() span {
-		return func() span {
-			b.StopTimer()
-			txs := make([][]byte, txsPerBlock)
-			for i := range txs {
-				txs[i] = c.sign(delegator(0), uint64(i), msg)
-			}
-			b.StartTimer()
-			res, took := c.block(txs...)
-			*gas = uint64(res.TxResults[txsPerBlock-1].GasUsed)
-			return took.div(txsPerBlock)
+	var txs [txsPerBlock][]byte
+	block := func(msg sdk.Msg, gas *uint64) side {
+		return side{
+			prepare: func() {
+				for i := range txs {
+					txs[i] = c.sign(delegator(0), uint64(i), msg)
+				}
+			},
+			run: func() span {
+				res, took := c.block(txs[:]...)
+				*gas = uint64(res.TxResults[txsPerBlock-1].GasUsed)
+				return took.div(txsPerBlock)
+			},
 		}
 	}
 	var ourGas, nativeGas uint64

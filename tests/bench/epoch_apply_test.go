@@ -88,24 +88,17 @@ func BenchmarkEpochApply(b *testing.B) {
 
 	var gas, bareGas uint64
 	contest{
-		ours: func() span {
-			b.StopTimer()
-			deliver()
-			if gas == 0 {
+		ours: side{
+			prepare: func() {
+				deliver()
 				gas = c.gasOfEpoch()
-			}
-			b.StartTimer()
-			took := apply()
-			b.StopTimer()
-			c.requireVirtual(partners, up)
-			b.StartTimer()
-			return took
+			},
+			run:   apply,
+			after: func() { c.requireVirtual(partners, up) },
 		},
-		base: func() span {
-			if bareGas == 0 {
-				bareGas = yard.gas(up)
-			}
-			return bare()
+		base: side{
+			prepare: func() { bareGas = yard.gas(up) },
+			run:     bare,
 		},
 		turn: 1, limit: epochApplyTime,
 	}.run(b)

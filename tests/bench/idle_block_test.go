@@ -42,7 +42,7 @@ func BenchmarkIdleBlock(b *testing.B) {
 			require.NoError(b, c.timer(providertypes.ModuleName).EndBlock(ctx.WithBlockTime(c.header().Time)))
 		})
 	}
-	contest{ours: full.idle, base: empty.idle, turn: epochBlocks, limit: idleBlockTime}.run(b)
+	contest{ours: side{run: full.idle}, base: side{run: empty.idle}, turn: epochBlocks, limit: idleBlockTime}.run(b)
 	reportGas(b, gas[0], gas[1], idleBlockTime)
 	size.report(b, positions)
 }
