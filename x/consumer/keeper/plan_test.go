@@ -3,6 +3,7 @@ package keeper_test
 import (
 	"errors"
 	"fmt"
+	"math/big"
 	"testing"
 	"time"
 
@@ -771,4 +772,85 @@ func TestAThousandForeignDenomsDoNotStopADecrease(t *testing.T) {
 	f.requireVirtual(provider1, 1, 4)
 	f.requireExecuted(provider1, 0, 1)
 	require.True(t, f.record(provider1, 0).FailingSince.IsZero())
+}
+
+// TestAFailingPlanStillTakesAwayWhatMustNotBe: where a provider's part of the plan fails, or the caps do, targets need no
+// price and do not rise, and are zero all the same for a provider that is removed or silent and for a tombstoned validator.
+func TestAFailingPlanStillTakesAwayWhatMustNotBe(t *testing.T) {
+	enormous := sdkmath.LegacyNewDecFromInt(sdkmath.NewIntFromBigInt(new(big.Int).Lsh(big.NewInt(1), 254)))
+	// Values beyond what may be set make the sums overflow. The invariants, which would see them, are checked at the end.
+	setParams := func(f *fixture, change func(*types.Params)) {
+		f.quiet = true
+		params, err := f.k.Params.Get(f.ctx)
+		require.NoError(f.t, err)
+		change(&params)
+		require.NoError(f.t, f.k.Params.Set(f.ctx, params))
+	}
+	failures := map[string]func(f *fixture){
+		"the provider's part": func(f *fixture) {
+			setParams(f, func(p *types.Params) { p.MaxPriceChange = enormous })
+			f.setPrice(provider1, "2000")
+			p := f.provider(provider1)
+			p.Price = dec("1000")
+			require.NoError(f.t, f.k.Providers.Set(f.ctx, provider1, p))
+		},
+		"the caps": func(f *fixture) { setParams(f, func(p *types.Params) { p.MaxValidatorMultiple = enormous }) },
+	}
+	for name, fail := range failures {
+		for _, tc := range []struct {
+			name string
+			do   func(f *fixture)
+			// first and second are what the two validators have afterwards.
+			first, second int64
+		}{
+			{"active", func(*fixture) {}, 95, 50},
+			{"a fall", func(f *fixture) { f.update(provider1, map[int]int64{1: 25}) }, 95, 25},
+			{"a rise", func(f *fixture) { f.update(provider1, map[int]int64{1: 80}) }, 95, 50},
+			{"paused", func(f *fixture) {
+				_, err := f.msg.PauseProvider(f.ctx, &types.MsgPauseProvider{Authority: authority, ProviderId: provider1})
+				require.NoError(f.t, err)
+				f.update(provider1, map[int]int64{1: 80})
+			}, 95, 50},
+			{"removed", func(f *fixture) {
+				_, err := f.msg.RemoveProvider(f.ctx, &types.MsgRemoveProvider{Authority: authority, ProviderId: provider1})
+				require.NoError(f.t, err)
+			}, 0, 0},
+			{"silent", func(f *fixture) {
+				f.ctx = f.ctx.WithBlockTime(f.ctx.BlockTime().Add(8 * 24 * time.Hour))
+			}, 0, 0},
+		} {
+			t.Run(name+"/"+tc.name, func(t *testing.T) {
+				f := newFixture(t, 1000, 1000, 1000)
+				f.addProvider(provider1, nil)
+				f.update(provider1, map[int]int64{0: 95, 1: 50})
+				f.epoch()
+				f.requireVirtual(provider1, 0, 95)
+				fail(f)
+				tc.do(f)
+				f.epoch()
+				require.True(t, f.has("EventPlanFailed") || tc.first == 0)
+				f.requireVirtual(provider1, 0, tc.first)
+				f.requireVirtual(provider1, 1, tc.second)
+				f.setParams(func(p *types.Params) { *p = testParams() })
+				f.check()
+			})
+		}
+		t.Run(name+"/tombstoned", func(t *testing.T) {
+			f := newFixture(t, 1000, 1000, 1000)
+			f.addProvider(provider1, nil)
+			f.update(provider1, map[int]int64{0: 100, 1: 50})
+			f.epoch()
+			f.block(blockTime)
+			f.doubleSign(0, f.ctx.BlockHeight())
+			f.block(blockTime)
+			f.requireVirtual(provider1, 0, 95)
+			fail(f)
+			f.epoch()
+			require.True(t, f.has("EventPlanFailed"))
+			f.requireVirtual(provider1, 0, 0)
+			f.requireVirtual(provider1, 1, 50)
+			f.setParams(func(p *types.Params) { *p = testParams() })
+			f.check()
+		})
+	}
 }

@@ -48,10 +48,7 @@ func (k *Keeper) makePlan(ctx sdk.Context, params types.Params) ([]change, *view
 		k.Logger(ctx).Error("caps failed", "error", err)
 		k.emit(ctx, &types.EventPlanFailed{Reason: err.Error()})
 		for i, p := range v.providers {
-			for j := range parts[i] {
-				e := &parts[i][j]
-				e.want = types.Fallback(p.on(e.val), e.rec.Amount, e.rec.ExecutedAmount)
-			}
+			v.fallBack(p, parts[i])
 		}
 	}
 	var decreases, increases []change
@@ -66,10 +63,13 @@ func (k *Keeper) makePlan(ctx sdk.Context, params types.Params) ([]change, *view
 }
 
 // planProvider computes what a provider wants on each validator before caps. If that fails, each amount falls back to
-// what needs no price.
+// what needs no price. Freshness is looked at before, on its own: it counts whatever else fails.
 func (k *Keeper) planProvider(ctx sdk.Context, params types.Params, v *view, p *providerView) ([]entry, error) {
 	entries, err := k.entries(ctx, v, p)
 	if err != nil {
+		return nil, err
+	}
+	if err := k.refresh(ctx, params, p); err != nil {
 		return nil, err
 	}
 	before := p.Provider
@@ -78,12 +78,39 @@ func (k *Keeper) planProvider(ctx sdk.Context, params types.Params, v *view, p *
 		k.Logger(ctx).Error("provider's plan failed", "provider", p.id(), "error", err)
 		k.emit(ctx, &types.EventPlanFailed{ProviderId: p.id(), Reason: err.Error()})
 		p.Provider = before
-		for i := range entries {
-			e := &entries[i]
-			e.want, e.price = types.Fallback(p.on(e.val), e.rec.Amount, e.rec.ExecutedAmount), e.rec.Price
-		}
+		v.fallBack(p, entries)
 	}
 	return entries, nil
+}
+
+// fallBack fills in what a provider wants where that cannot be computed: what needs neither price nor caps and never
+// rises, and nothing where nothing may be.
+func (v *view) fallBack(p *providerView, entries []entry) {
+	for i := range entries {
+		e := &entries[i]
+		e.want, e.price = new(big.Int), e.rec.Price
+		if p.mayStake(v.validators[e.val]) {
+			e.want = types.Fallback(p.on(e.val), e.rec.Amount, e.rec.ExecutedAmount)
+		}
+	}
+}
+
+// mayStake says whether a provider may have virtual stake on a validator at all.
+func (p *providerView) mayStake(val *validatorView) bool {
+	return p.Status != types.PROVIDER_STATUS_REMOVED && p.Fresh && val.exists && !val.tombstoned
+}
+
+// refresh notes whether the provider's totals are still fresh.
+func (k *Keeper) refresh(ctx sdk.Context, params types.Params, p *providerView) error {
+	limit, err := k.freshnessLimit(ctx, params, p.Provider)
+	if err != nil {
+		return err
+	}
+	if fresh := isFresh(ctx, p.Provider, limit); fresh != p.Fresh {
+		p.Fresh = fresh
+		k.emit(ctx, &types.EventFreshness{ProviderId: p.id(), Fresh: fresh, SyncedAt: p.SyncedAt})
+	}
+	return nil
 }
 
 // entries lists a provider's records, and virtual stake without one, in the order of operator addresses.
@@ -112,17 +139,8 @@ func (k *Keeper) entries(ctx context.Context, v *view, p *providerView) ([]entry
 	return entries, nil
 }
 
-// want fills in what the provider wants on each validator, and updates its price and freshness.
+// want fills in what the provider wants on each validator, and updates its price.
 func (k *Keeper) want(ctx sdk.Context, params types.Params, v *view, p *providerView, entries []entry) error {
-	limit, err := k.freshnessLimit(ctx, params, p.Provider)
-	if err != nil {
-		return err
-	}
-	if fresh := isFresh(ctx, p.Provider, limit); fresh != p.Fresh {
-		p.Fresh = fresh
-		k.emit(ctx, &types.EventFreshness{ProviderId: p.id(), Fresh: fresh, SyncedAt: p.SyncedAt})
-	}
-
 	removed := p.Status == types.PROVIDER_STATUS_REMOVED
 	in := types.WantInput{
 		Threshold:          params.RebalanceThreshold,
@@ -141,8 +159,7 @@ func (k *Keeper) want(ctx sdk.Context, params types.Params, v *view, p *provider
 	}
 	for i := range entries {
 		e := &entries[i]
-		val := v.validators[e.val]
-		if removed || !p.Fresh || !val.exists || val.tombstoned {
+		if !p.mayStake(v.validators[e.val]) {
 			e.want, e.price = new(big.Int), e.rec.Price
 			continue
 		}
