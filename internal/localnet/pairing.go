@@ -181,6 +181,9 @@ func (n *Network) register(ctx context.Context, topo *Topology) error {
 func addConsumer(p *PairingSpec, provider, consumer *Chain, clientID string) (*providertypes.MsgAddConsumer, error) {
 	doubleSign, err1 := math.LegacyNewDecFromStr(p.DoubleSignSlash)
 	downtime, err2 := math.LegacyNewDecFromStr(p.DowntimeSlash)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
 	return &providertypes.MsgAddConsumer{
 		Authority: provider.Authority(),
 		Config: providertypes.ConsumerConfig{
@@ -191,8 +194,9 @@ func addConsumer(p *PairingSpec, provider, consumer *Chain, clientID string) (*p
 			MaxSlashFractionDoubleSign: doubleSign,
 			MaxSlashFractionDowntime:   downtime,
 			BatchEpoch:                 time.Duration(p.BatchEpoch),
+			SlashPolicy:                providertypes.DefaultSlashPolicy(downtime),
 		},
-	}, errors.Join(err1, err2)
+	}, nil
 }
 
 // addProvider is what governance of the consumer decides: the registration and

@@ -64,6 +64,7 @@ func (n *Network) NewPairing(link *Link, provider, consumer *Chain) *Pairing {
 		UnbondingPeriod:            unbonding,
 		MaxSlashFractionDoubleSign: Dec("0.05"),
 		MaxSlashFractionDowntime:   Dec("0.01"),
+		SlashPolicy:                providertypes.DefaultSlashPolicy(Dec("0.01")),
 	}
 	p.ProviderConfig = consumertypes.ProviderConfig{
 		ProviderId:         p.ProviderID,

@@ -86,6 +86,7 @@ func (c *chain) pairConsumer(i, n int) *partner {
 		UnbondingPeriod:            unbonding,
 		MaxSlashFractionDoubleSign: sdkmath.LegacyNewDecWithPrec(5, 2),
 		MaxSlashFractionDowntime:   sdkmath.LegacyNewDecWithPrec(1, 2),
+		SlashPolicy:                providertypes.DefaultSlashPolicy(sdkmath.LegacyNewDecWithPrec(1, 2)),
 	}})
 	ctx, k := c.deferred(), c.provider()
 	require.NoError(c, k.OpenChannel(ctx, p.client, p.channel))

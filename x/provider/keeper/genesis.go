@@ -26,6 +26,12 @@ func (k *Keeper) InitGenesis(ctx context.Context, g types.GenesisState) error {
 	if err := k.NextPoolID.Set(ctx, g.NextPoolId); err != nil {
 		return err
 	}
+	if err := k.NextSlashID.Set(ctx, g.NextSlashId); err != nil {
+		return err
+	}
+	if err := k.Totals.Set(ctx, g.Totals); err != nil {
+		return err
+	}
 	if err := k.NativeRatio.Set(ctx, g.NativeRatio); err != nil {
 		return err
 	}
@@ -156,6 +162,12 @@ func (k *Keeper) ExportGenesis(ctx context.Context) (*types.GenesisState, error)
 		return nil, err
 	}
 	if g.NextPoolId, err = k.NextPoolID.Peek(ctx); err != nil {
+		return nil, err
+	}
+	if g.NextSlashId, err = k.NextSlashID.Peek(ctx); err != nil {
+		return nil, err
+	}
+	if g.Totals, err = getItemOr(ctx, k.Totals, types.NewSlashTotals()); err != nil {
 		return nil, err
 	}
 	if g.NativeRatio, err = getItemOr(ctx, k.NativeRatio, sdkmath.LegacyZeroDec()); err != nil {

@@ -30,6 +30,8 @@ type (
 	delegatorPool = collections.Pair[sdk.AccAddress, uint64]
 	poolDelegator = collections.Pair[uint64, sdk.AccAddress]
 	timePool      = collections.Pair[uint64, uint64]
+	timeSlash     = collections.Pair[uint64, uint64]
+	timeDelegator = collections.Pair[uint64, sdk.AccAddress]
 	// holdKey is delegator, native validator, creation height, completion time.
 	holdKey = collections.Quad[sdk.AccAddress, sdk.ValAddress, uint64, uint64]
 	// holdQueueKey is completion time, delegator, native validator, creation height.
@@ -101,6 +103,26 @@ type Keeper struct {
 	// Heights says which height of a consumer was known at which of our block times.
 	Heights collections.Map[clientTime, meshtypes.Height]
 
+	// ConsKeys holds, by consumer and consensus address, the operator address of the validator that had the key first.
+	ConsKeys collections.Map[clientVal, []byte]
+
+	NextSlashID collections.Sequence
+	// Slashes holds what was claimed and proved, by id, until it is forgotten.
+	Slashes collections.Map[uint64, types.SlashRecord]
+	// PendingSlashes lists the ids of the pending slashes of each (consumer, validator).
+	PendingSlashes collections.KeySet[clientValID]
+	// SlashQueue lists slashes by the time of their next event: execution, or forgetting.
+	SlashQueue collections.KeySet[timeSlash]
+	Meters     collections.Map[string, types.SlashMeter]
+	Totals     collections.Item[types.SlashTotals]
+	// DebtQueue lists the delegators whose debt is being burned, by the time they were queued.
+	DebtQueue collections.KeySet[timeDelegator]
+	// NativeSlashes holds the walks over the delegators of slashed validators of this chain, by operator address.
+	NativeSlashes collections.Map[sdk.ValAddress, types.NativeSlashWalk]
+	// Rewards holds what submitters of proofs are still to be paid, by slash.
+	Rewards    collections.Map[uint64, types.SubmitterReward]
+	Shortfalls collections.Map[sdk.AccAddress, types.Shortfall]
+
 	// Flow is the log of tokens that left and came to native validators without an x/staking entry.
 	Flow flow.Log
 }
@@ -162,6 +184,20 @@ func NewKeeper(
 		Heights: collections.NewMap(sb, types.HeightsKey, "heights",
 			collections.PairKeyCodec(collections.StringKey, collections.Uint64Key), codec.CollValue[meshtypes.Height](cdc)),
 	}
+	k.ConsKeys = collections.NewMap(sb, types.ConsKeysKey, "cons_keys", cv, collections.BytesValue)
+	k.NextSlashID = collections.NewSequence(sb, types.NextSlashIDKey, "next_slash_id")
+	k.Slashes = collections.NewMap(sb, types.SlashesKey, "slashes", collections.Uint64Key, codec.CollValue[types.SlashRecord](cdc))
+	k.PendingSlashes = collections.NewKeySet(sb, types.PendingSlashesKey, "pending_slashes", cvID)
+	k.SlashQueue = collections.NewKeySet(sb, types.SlashQueueKey, "slash_queue",
+		collections.PairKeyCodec(collections.Uint64Key, collections.Uint64Key))
+	k.Meters = collections.NewMap(sb, types.MetersKey, "meters", collections.StringKey, codec.CollValue[types.SlashMeter](cdc))
+	k.Totals = collections.NewItem(sb, types.TotalsKey, "totals", codec.CollValue[types.SlashTotals](cdc))
+	k.DebtQueue = collections.NewKeySet(sb, types.DebtQueueKey, "debt_queue",
+		collections.PairKeyCodec(collections.Uint64Key, sdk.AccAddressKey))
+	k.NativeSlashes = collections.NewMap(sb, types.NativeSlashesKey, "native_slashes", sdk.ValAddressKey,
+		codec.CollValue[types.NativeSlashWalk](cdc))
+	k.Rewards = collections.NewMap(sb, types.RewardsKey, "rewards", collections.Uint64Key, codec.CollValue[types.SubmitterReward](cdc))
+	k.Shortfalls = collections.NewMap(sb, types.ShortfallsKey, "shortfalls", sdk.AccAddressKey, codec.CollValue[types.Shortfall](cdc))
 	k.Flow = flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey, types.FlowLastKey)
 	schema, err := sb.Build()
 	if err != nil {

@@ -403,6 +403,7 @@ func Config(clientID string) types.ConsumerConfig {
 		UnbondingPeriod:            14 * 24 * time.Hour,
 		MaxSlashFractionDoubleSign: sdkmath.LegacyNewDecWithPrec(10, 2),
 		MaxSlashFractionDowntime:   sdkmath.LegacyNewDecWithPrec(1, 2),
+		SlashPolicy:                types.DefaultSlashPolicy(sdkmath.LegacyNewDecWithPrec(1, 2)),
 	}
 }
 

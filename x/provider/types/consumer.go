@@ -44,7 +44,47 @@ func (c ConsumerConfig) Validate() error {
 	case c.BatchEpoch != 0 && (c.BatchEpoch < MinBatchEpoch(c.UnbondingPeriod) || c.BatchEpoch > c.UnbondingPeriod):
 		return bad("batch_epoch must be 0 or from %s to %s, got %s", MinBatchEpoch(c.UnbondingPeriod), c.UnbondingPeriod, c.BatchEpoch)
 	}
+	return c.SlashPolicy.validate(c.UnbondingPeriod, c.MaxSlashFractionDowntime)
+}
+
+// validate returns ErrInvalidConfig unless the limits fit one another: delays of at most U/3, so that batches still mature
+// in time, and a meter that one honest downtime slash cannot exceed.
+func (p SlashPolicy) validate(unbonding time.Duration, downtime sdkmath.LegacyDec) error {
+	bad := func(format string, args ...any) error { return errorsmod.Wrapf(ErrInvalidConfig, format, args...) }
+	switch {
+	case p.UnprovenLimit.IsNil() || p.UnprovenLimit.LT(downtime) || p.UnprovenLimit.GT(sdkmath.LegacyOneDec()):
+		return bad("slash_policy.unproven_limit must be from max_slash_fraction_downtime to 1")
+	case p.UnprovenWindow < time.Second || p.UnprovenWindow > MaxUnbondingPeriod:
+		return bad("slash_policy.unproven_window must be from 1s to %s, got %s", MaxUnbondingPeriod, p.UnprovenWindow)
+	case p.UnprovenDelay < 0 || p.UnprovenDelay > unbonding/3:
+		return bad("slash_policy.unproven_delay must be from 0 to %s, got %s", unbonding/3, p.UnprovenDelay)
+	case p.MassDelay < 0 || p.MassDelay > unbonding/3:
+		return bad("slash_policy.mass_delay must be from 0 (the default) to %s, got %s", unbonding/3, p.MassDelay)
+	}
 	return nil
+}
+
+// DefaultMassDelay is how long proofs beyond a third of a consumer's stake wait for a veto, if a third of the unbonding
+// period allows it.
+const DefaultMassDelay = 3 * 24 * time.Hour
+
+// MassDelayFor returns how long mass proofs wait while u is the unbonding period that counts: at most u/3, never zero.
+func (p SlashPolicy) MassDelayFor(u time.Duration) time.Duration {
+	delay := p.MassDelay
+	if delay == 0 {
+		delay = DefaultMassDelay
+	}
+	return max(min(delay, u/3), 1)
+}
+
+// DefaultSlashPolicy returns what slashing.md recommends: no delay of claims, the default delay of mass proofs, and a
+// meter per week that covers twice the downtime fraction of the whole stake, at least 5 % of it.
+func DefaultSlashPolicy(downtime sdkmath.LegacyDec) SlashPolicy {
+	limit := sdkmath.LegacyMaxDec(downtime.MulInt64(2), sdkmath.LegacyNewDecWithPrec(5, 2))
+	return SlashPolicy{
+		UnprovenLimit:  sdkmath.LegacyMinDec(limit, sdkmath.LegacyOneDec()),
+		UnprovenWindow: 7 * 24 * time.Hour,
+	}
 }
 
 func validPrefix(p string) bool {

@@ -1964,6 +1964,783 @@ func (m *EventParamsUpdated) GetParams() Params {
 	return Params{}
 }
 
+// EventSlashRecorded says that a slash was claimed or proved.
+type EventSlashRecorded struct {
+	// slash_id is its id.
+	SlashId uint64 `protobuf:"varint,1,opt,name=slash_id,json=slashId,proto3" json:"slash_id,omitempty"`
+	// consumer_id is the consumer.
+	ConsumerId string `protobuf:"bytes,2,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// validator is the operator address on the consumer.
+	Validator string `protobuf:"bytes,3,opt,name=validator,proto3" json:"validator,omitempty"`
+	// origin says what it rests on.
+	Origin SlashOrigin `protobuf:"varint,4,opt,name=origin,proto3,enum=mesh.provider.v1.SlashOrigin" json:"origin,omitempty"`
+	// kind says what the validator did.
+	Kind types.SlashKind `protobuf:"varint,5,opt,name=kind,proto3,enum=mesh.v1.SlashKind" json:"kind,omitempty"`
+	// infraction is when, on the consumer.
+	Infraction types.Height `protobuf:"bytes,6,opt,name=infraction,proto3" json:"infraction"`
+	// due_at is when it is worked on.
+	DueAt time.Time `protobuf:"bytes,7,opt,name=due_at,json=dueAt,proto3,stdtime" json:"due_at"`
+	// submitter brought the proof; empty for claims.
+	Submitter string `protobuf:"bytes,8,opt,name=submitter,proto3" json:"submitter,omitempty"`
+}
+
+func (m *EventSlashRecorded) Reset()         { *m = EventSlashRecorded{} }
+func (m *EventSlashRecorded) String() string { return proto.CompactTextString(m) }
+func (*EventSlashRecorded) ProtoMessage()    {}
+func (*EventSlashRecorded) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{31}
+}
+func (m *EventSlashRecorded) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventSlashRecorded) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventSlashRecorded.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventSlashRecorded) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventSlashRecorded.Merge(m, src)
+}
+func (m *EventSlashRecorded) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventSlashRecorded) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventSlashRecorded.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventSlashRecorded proto.InternalMessageInfo
+
+func (m *EventSlashRecorded) GetSlashId() uint64 {
+	if m != nil {
+		return m.SlashId
+	}
+	return 0
+}
+
+func (m *EventSlashRecorded) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *EventSlashRecorded) GetValidator() string {
+	if m != nil {
+		return m.Validator
+	}
+	return ""
+}
+
+func (m *EventSlashRecorded) GetOrigin() SlashOrigin {
+	if m != nil {
+		return m.Origin
+	}
+	return SLASH_ORIGIN_UNSPECIFIED
+}
+
+func (m *EventSlashRecorded) GetKind() types.SlashKind {
+	if m != nil {
+		return m.Kind
+	}
+	return types.SLASH_KIND_UNSPECIFIED
+}
+
+func (m *EventSlashRecorded) GetInfraction() types.Height {
+	if m != nil {
+		return m.Infraction
+	}
+	return types.Height{}
+}
+
+func (m *EventSlashRecorded) GetDueAt() time.Time {
+	if m != nil {
+		return m.DueAt
+	}
+	return time.Time{}
+}
+
+func (m *EventSlashRecorded) GetSubmitter() string {
+	if m != nil {
+		return m.Submitter
+	}
+	return ""
+}
+
+// EventSlashSettled says that a slash was executed, refused, vetoed or recognised.
+type EventSlashSettled struct {
+	// slash_id is its id.
+	SlashId uint64 `protobuf:"varint,1,opt,name=slash_id,json=slashId,proto3" json:"slash_id,omitempty"`
+	// consumer_id is the consumer.
+	ConsumerId string `protobuf:"bytes,2,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// validator is the operator address on the consumer.
+	Validator string `protobuf:"bytes,3,opt,name=validator,proto3" json:"validator,omitempty"`
+	// status is what became of it.
+	Status SlashStatus `protobuf:"varint,4,opt,name=status,proto3,enum=mesh.provider.v1.SlashStatus" json:"status,omitempty"`
+	// reason says why it was refused or recognised.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// amount is what pool and batches lost, in provider tokens.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,6,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+}
+
+func (m *EventSlashSettled) Reset()         { *m = EventSlashSettled{} }
+func (m *EventSlashSettled) String() string { return proto.CompactTextString(m) }
+func (*EventSlashSettled) ProtoMessage()    {}
+func (*EventSlashSettled) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{32}
+}
+func (m *EventSlashSettled) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventSlashSettled) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventSlashSettled.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventSlashSettled) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventSlashSettled.Merge(m, src)
+}
+func (m *EventSlashSettled) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventSlashSettled) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventSlashSettled.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventSlashSettled proto.InternalMessageInfo
+
+func (m *EventSlashSettled) GetSlashId() uint64 {
+	if m != nil {
+		return m.SlashId
+	}
+	return 0
+}
+
+func (m *EventSlashSettled) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *EventSlashSettled) GetValidator() string {
+	if m != nil {
+		return m.Validator
+	}
+	return ""
+}
+
+func (m *EventSlashSettled) GetStatus() SlashStatus {
+	if m != nil {
+		return m.Status
+	}
+	return SLASH_STATUS_UNSPECIFIED
+}
+
+func (m *EventSlashSettled) GetReason() string {
+	if m != nil {
+		return m.Reason
+	}
+	return ""
+}
+
+// EventPoolSlashed says what one pool or batch lost.
+type EventPoolSlashed struct {
+	// slash_id is the slash.
+	SlashId uint64 `protobuf:"varint,1,opt,name=slash_id,json=slashId,proto3" json:"slash_id,omitempty"`
+	// pool_id is the pool or batch.
+	PoolId uint64 `protobuf:"varint,2,opt,name=pool_id,json=poolId,proto3" json:"pool_id,omitempty"`
+	// fraction is the fraction that was applied.
+	Fraction cosmossdk_io_math.LegacyDec `protobuf:"bytes,3,opt,name=fraction,proto3,customtype=cosmossdk.io/math.LegacyDec" json:"fraction"`
+	// amount is what it lost, in provider tokens.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,4,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+}
+
+func (m *EventPoolSlashed) Reset()         { *m = EventPoolSlashed{} }
+func (m *EventPoolSlashed) String() string { return proto.CompactTextString(m) }
+func (*EventPoolSlashed) ProtoMessage()    {}
+func (*EventPoolSlashed) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{33}
+}
+func (m *EventPoolSlashed) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventPoolSlashed) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventPoolSlashed.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventPoolSlashed) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventPoolSlashed.Merge(m, src)
+}
+func (m *EventPoolSlashed) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventPoolSlashed) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventPoolSlashed.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventPoolSlashed proto.InternalMessageInfo
+
+func (m *EventPoolSlashed) GetSlashId() uint64 {
+	if m != nil {
+		return m.SlashId
+	}
+	return 0
+}
+
+func (m *EventPoolSlashed) GetPoolId() uint64 {
+	if m != nil {
+		return m.PoolId
+	}
+	return 0
+}
+
+// EventMeterExceeded asks governance: a consumer claimed more than its meter and was paused.
+type EventMeterExceeded struct {
+	// consumer_id is the consumer.
+	ConsumerId string `protobuf:"bytes,1,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// slash_id is the claim that was refused.
+	SlashId uint64 `protobuf:"varint,2,opt,name=slash_id,json=slashId,proto3" json:"slash_id,omitempty"`
+	// wanted is what it would have taken, in provider tokens.
+	Wanted cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=wanted,proto3,customtype=cosmossdk.io/math.Int" json:"wanted"`
+	// available is what the meter had left, in provider tokens.
+	Available cosmossdk_io_math.Int `protobuf:"bytes,4,opt,name=available,proto3,customtype=cosmossdk.io/math.Int" json:"available"`
+}
+
+func (m *EventMeterExceeded) Reset()         { *m = EventMeterExceeded{} }
+func (m *EventMeterExceeded) String() string { return proto.CompactTextString(m) }
+func (*EventMeterExceeded) ProtoMessage()    {}
+func (*EventMeterExceeded) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{34}
+}
+func (m *EventMeterExceeded) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventMeterExceeded) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventMeterExceeded.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventMeterExceeded) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventMeterExceeded.Merge(m, src)
+}
+func (m *EventMeterExceeded) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventMeterExceeded) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventMeterExceeded.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventMeterExceeded proto.InternalMessageInfo
+
+func (m *EventMeterExceeded) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *EventMeterExceeded) GetSlashId() uint64 {
+	if m != nil {
+		return m.SlashId
+	}
+	return 0
+}
+
+// EventMassSlash asks governance: proofs go beyond a third of the consumer's stake and wait for a veto.
+type EventMassSlash struct {
+	// consumer_id is the consumer.
+	ConsumerId string `protobuf:"bytes,1,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// slash_id is the proof that waits.
+	SlashId uint64 `protobuf:"varint,2,opt,name=slash_id,json=slashId,proto3" json:"slash_id,omitempty"`
+	// due_at is when it is executed unless it is vetoed.
+	DueAt time.Time `protobuf:"bytes,3,opt,name=due_at,json=dueAt,proto3,stdtime" json:"due_at"`
+}
+
+func (m *EventMassSlash) Reset()         { *m = EventMassSlash{} }
+func (m *EventMassSlash) String() string { return proto.CompactTextString(m) }
+func (*EventMassSlash) ProtoMessage()    {}
+func (*EventMassSlash) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{35}
+}
+func (m *EventMassSlash) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventMassSlash) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventMassSlash.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventMassSlash) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventMassSlash.Merge(m, src)
+}
+func (m *EventMassSlash) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventMassSlash) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventMassSlash.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventMassSlash proto.InternalMessageInfo
+
+func (m *EventMassSlash) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *EventMassSlash) GetSlashId() uint64 {
+	if m != nil {
+		return m.SlashId
+	}
+	return 0
+}
+
+func (m *EventMassSlash) GetDueAt() time.Time {
+	if m != nil {
+		return m.DueAt
+	}
+	return time.Time{}
+}
+
+// EventSlashStopped says that the guardian delayed a pending slash.
+type EventSlashStopped struct {
+	// slash_id is the slash.
+	SlashId uint64 `protobuf:"varint,1,opt,name=slash_id,json=slashId,proto3" json:"slash_id,omitempty"`
+	// due_at is when it is worked on now.
+	DueAt time.Time `protobuf:"bytes,2,opt,name=due_at,json=dueAt,proto3,stdtime" json:"due_at"`
+}
+
+func (m *EventSlashStopped) Reset()         { *m = EventSlashStopped{} }
+func (m *EventSlashStopped) String() string { return proto.CompactTextString(m) }
+func (*EventSlashStopped) ProtoMessage()    {}
+func (*EventSlashStopped) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{36}
+}
+func (m *EventSlashStopped) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventSlashStopped) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventSlashStopped.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventSlashStopped) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventSlashStopped.Merge(m, src)
+}
+func (m *EventSlashStopped) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventSlashStopped) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventSlashStopped.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventSlashStopped proto.InternalMessageInfo
+
+func (m *EventSlashStopped) GetSlashId() uint64 {
+	if m != nil {
+		return m.SlashId
+	}
+	return 0
+}
+
+func (m *EventSlashStopped) GetDueAt() time.Time {
+	if m != nil {
+		return m.DueAt
+	}
+	return time.Time{}
+}
+
+// EventKeyVouched says that an operator vouched for a consensus key.
+type EventKeyVouched struct {
+	// consumer_id is the consumer.
+	ConsumerId string `protobuf:"bytes,1,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// validator is the operator address on the consumer.
+	Validator string `protobuf:"bytes,2,opt,name=validator,proto3" json:"validator,omitempty"`
+	// consensus_key is the key.
+	ConsensusKey types.ConsensusKey `protobuf:"bytes,3,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key"`
+}
+
+func (m *EventKeyVouched) Reset()         { *m = EventKeyVouched{} }
+func (m *EventKeyVouched) String() string { return proto.CompactTextString(m) }
+func (*EventKeyVouched) ProtoMessage()    {}
+func (*EventKeyVouched) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{37}
+}
+func (m *EventKeyVouched) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventKeyVouched) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventKeyVouched.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventKeyVouched) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventKeyVouched.Merge(m, src)
+}
+func (m *EventKeyVouched) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventKeyVouched) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventKeyVouched.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventKeyVouched proto.InternalMessageInfo
+
+func (m *EventKeyVouched) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *EventKeyVouched) GetValidator() string {
+	if m != nil {
+		return m.Validator
+	}
+	return ""
+}
+
+func (m *EventKeyVouched) GetConsensusKey() types.ConsensusKey {
+	if m != nil {
+		return m.ConsensusKey
+	}
+	return types.ConsensusKey{}
+}
+
+// EventEvidenceMinHeight says that the lowest height at which evidence counts was raised.
+type EventEvidenceMinHeight struct {
+	// consumer_id is the consumer.
+	ConsumerId string `protobuf:"bytes,1,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// chain_id is the chain id it holds for.
+	ChainId string `protobuf:"bytes,2,opt,name=chain_id,json=chainId,proto3" json:"chain_id,omitempty"`
+	// height is the new lowest height.
+	Height uint64 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
+}
+
+func (m *EventEvidenceMinHeight) Reset()         { *m = EventEvidenceMinHeight{} }
+func (m *EventEvidenceMinHeight) String() string { return proto.CompactTextString(m) }
+func (*EventEvidenceMinHeight) ProtoMessage()    {}
+func (*EventEvidenceMinHeight) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{38}
+}
+func (m *EventEvidenceMinHeight) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventEvidenceMinHeight) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventEvidenceMinHeight.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventEvidenceMinHeight) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventEvidenceMinHeight.Merge(m, src)
+}
+func (m *EventEvidenceMinHeight) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventEvidenceMinHeight) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventEvidenceMinHeight.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventEvidenceMinHeight proto.InternalMessageInfo
+
+func (m *EventEvidenceMinHeight) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *EventEvidenceMinHeight) GetChainId() string {
+	if m != nil {
+		return m.ChainId
+	}
+	return ""
+}
+
+func (m *EventEvidenceMinHeight) GetHeight() uint64 {
+	if m != nil {
+		return m.Height
+	}
+	return 0
+}
+
+// EventBurned says that collateral of a delegator was taken for its debt.
+type EventBurned struct {
+	// delegator is the account address.
+	Delegator string `protobuf:"bytes,1,opt,name=delegator,proto3" json:"delegator,omitempty"`
+	// validator is the operator address on this chain.
+	Validator string `protobuf:"bytes,2,opt,name=validator,proto3" json:"validator,omitempty"`
+	// amount was taken, in provider tokens.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+	// unbonding: it was taken from an unbonding entry, otherwise from a delegation.
+	Unbonding bool `protobuf:"varint,4,opt,name=unbonding,proto3" json:"unbonding,omitempty"`
+	// debt is what is still owed.
+	Debt cosmossdk_io_math.Int `protobuf:"bytes,5,opt,name=debt,proto3,customtype=cosmossdk.io/math.Int" json:"debt"`
+}
+
+func (m *EventBurned) Reset()         { *m = EventBurned{} }
+func (m *EventBurned) String() string { return proto.CompactTextString(m) }
+func (*EventBurned) ProtoMessage()    {}
+func (*EventBurned) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{39}
+}
+func (m *EventBurned) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventBurned) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventBurned.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventBurned) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventBurned.Merge(m, src)
+}
+func (m *EventBurned) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventBurned) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventBurned.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventBurned proto.InternalMessageInfo
+
+func (m *EventBurned) GetDelegator() string {
+	if m != nil {
+		return m.Delegator
+	}
+	return ""
+}
+
+func (m *EventBurned) GetValidator() string {
+	if m != nil {
+		return m.Validator
+	}
+	return ""
+}
+
+func (m *EventBurned) GetUnbonding() bool {
+	if m != nil {
+		return m.Unbonding
+	}
+	return false
+}
+
+// EventShortfall says that nothing was left to pay a debt.
+type EventShortfall struct {
+	// delegator is the account address.
+	Delegator string `protobuf:"bytes,1,opt,name=delegator,proto3" json:"delegator,omitempty"`
+	// amount is what could not be paid, in provider tokens.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,2,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+}
+
+func (m *EventShortfall) Reset()         { *m = EventShortfall{} }
+func (m *EventShortfall) String() string { return proto.CompactTextString(m) }
+func (*EventShortfall) ProtoMessage()    {}
+func (*EventShortfall) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{40}
+}
+func (m *EventShortfall) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventShortfall) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventShortfall.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventShortfall) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventShortfall.Merge(m, src)
+}
+func (m *EventShortfall) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventShortfall) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventShortfall.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventShortfall proto.InternalMessageInfo
+
+func (m *EventShortfall) GetDelegator() string {
+	if m != nil {
+		return m.Delegator
+	}
+	return ""
+}
+
+// EventSubmitterRewarded says that the submitter of a proof was paid.
+type EventSubmitterRewarded struct {
+	// slash_id is the slash that was proved.
+	SlashId uint64 `protobuf:"varint,1,opt,name=slash_id,json=slashId,proto3" json:"slash_id,omitempty"`
+	// submitter is the account.
+	Submitter string `protobuf:"bytes,2,opt,name=submitter,proto3" json:"submitter,omitempty"`
+	// amount was paid, in provider tokens.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+}
+
+func (m *EventSubmitterRewarded) Reset()         { *m = EventSubmitterRewarded{} }
+func (m *EventSubmitterRewarded) String() string { return proto.CompactTextString(m) }
+func (*EventSubmitterRewarded) ProtoMessage()    {}
+func (*EventSubmitterRewarded) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{41}
+}
+func (m *EventSubmitterRewarded) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventSubmitterRewarded) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventSubmitterRewarded.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventSubmitterRewarded) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventSubmitterRewarded.Merge(m, src)
+}
+func (m *EventSubmitterRewarded) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventSubmitterRewarded) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventSubmitterRewarded.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventSubmitterRewarded proto.InternalMessageInfo
+
+func (m *EventSubmitterRewarded) GetSlashId() uint64 {
+	if m != nil {
+		return m.SlashId
+	}
+	return 0
+}
+
+func (m *EventSubmitterRewarded) GetSubmitter() string {
+	if m != nil {
+		return m.Submitter
+	}
+	return ""
+}
+
+// EventNativeSlash says that a validator of this chain was slashed and its delegators are re-evaluated.
+type EventNativeSlash struct {
+	// validator is the operator address on this chain.
+	Validator string `protobuf:"bytes,1,opt,name=validator,proto3" json:"validator,omitempty"`
+}
+
+func (m *EventNativeSlash) Reset()         { *m = EventNativeSlash{} }
+func (m *EventNativeSlash) String() string { return proto.CompactTextString(m) }
+func (*EventNativeSlash) ProtoMessage()    {}
+func (*EventNativeSlash) Descriptor() ([]byte, []int) {
+	return fileDescriptor_ac2d36517c616184, []int{42}
+}
+func (m *EventNativeSlash) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventNativeSlash) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventNativeSlash.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventNativeSlash) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventNativeSlash.Merge(m, src)
+}
+func (m *EventNativeSlash) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventNativeSlash) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventNativeSlash.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventNativeSlash proto.InternalMessageInfo
+
+func (m *EventNativeSlash) GetValidator() string {
+	if m != nil {
+		return m.Validator
+	}
+	return ""
+}
+
 func init() {
 	proto.RegisterType((*EventCrossStake)(nil), "mesh.provider.v1.EventCrossStake")
 	proto.RegisterType((*EventCrossUnstake)(nil), "mesh.provider.v1.EventCrossUnstake")
@@ -1996,99 +2773,138 @@ func init() {
 	proto.RegisterType((*EventEpochEnded)(nil), "mesh.provider.v1.EventEpochEnded")
 	proto.RegisterType((*EventStageFailed)(nil), "mesh.provider.v1.EventStageFailed")
 	proto.RegisterType((*EventParamsUpdated)(nil), "mesh.provider.v1.EventParamsUpdated")
+	proto.RegisterType((*EventSlashRecorded)(nil), "mesh.provider.v1.EventSlashRecorded")
+	proto.RegisterType((*EventSlashSettled)(nil), "mesh.provider.v1.EventSlashSettled")
+	proto.RegisterType((*EventPoolSlashed)(nil), "mesh.provider.v1.EventPoolSlashed")
+	proto.RegisterType((*EventMeterExceeded)(nil), "mesh.provider.v1.EventMeterExceeded")
+	proto.RegisterType((*EventMassSlash)(nil), "mesh.provider.v1.EventMassSlash")
+	proto.RegisterType((*EventSlashStopped)(nil), "mesh.provider.v1.EventSlashStopped")
+	proto.RegisterType((*EventKeyVouched)(nil), "mesh.provider.v1.EventKeyVouched")
+	proto.RegisterType((*EventEvidenceMinHeight)(nil), "mesh.provider.v1.EventEvidenceMinHeight")
+	proto.RegisterType((*EventBurned)(nil), "mesh.provider.v1.EventBurned")
+	proto.RegisterType((*EventShortfall)(nil), "mesh.provider.v1.EventShortfall")
+	proto.RegisterType((*EventSubmitterRewarded)(nil), "mesh.provider.v1.EventSubmitterRewarded")
+	proto.RegisterType((*EventNativeSlash)(nil), "mesh.provider.v1.EventNativeSlash")
 }
 
 func init() { proto.RegisterFile("mesh/provider/v1/events.proto", fileDescriptor_ac2d36517c616184) }
 
 var fileDescriptor_ac2d36517c616184 = []byte{
-	// 1381 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xdc, 0x58, 0xcf, 0x6f, 0x1b, 0xc5,
-	0x17, 0xcf, 0x3a, 0x89, 0x13, 0x4f, 0x9a, 0x34, 0xdd, 0x6f, 0x9a, 0x3a, 0xf9, 0x36, 0x4e, 0xd8,
-	0x0b, 0x05, 0x94, 0xb5, 0x12, 0x04, 0x42, 0xe2, 0x80, 0x12, 0x37, 0x21, 0x96, 0x80, 0x86, 0x75,
-	0x83, 0x44, 0x41, 0x44, 0xe3, 0xdd, 0xe7, 0xf5, 0x36, 0xbb, 0x33, 0xcb, 0xce, 0xac, 0xa1, 0x12,
-	0x27, 0x4e, 0x1c, 0x7b, 0x83, 0x3f, 0x00, 0x21, 0x24, 0x2e, 0x1c, 0xf2, 0x3f, 0xd0, 0x63, 0xc9,
-	0x09, 0x71, 0x28, 0xa8, 0x39, 0x20, 0x71, 0xe1, 0x3f, 0x40, 0x68, 0x7e, 0xac, 0xd7, 0x8e, 0x69,
-	0x7e, 0xf6, 0x12, 0x2e, 0x91, 0xdf, 0x9b, 0xf7, 0xf3, 0xf3, 0xde, 0xbc, 0x37, 0x1b, 0xb4, 0x10,
-	0x01, 0x6b, 0x57, 0xe3, 0x84, 0x76, 0x02, 0x0f, 0x92, 0x6a, 0x67, 0xa5, 0x0a, 0x1d, 0x20, 0x9c,
-	0xd9, 0x71, 0x42, 0x39, 0x35, 0xa7, 0xc5, 0xb1, 0x9d, 0x1d, 0xdb, 0x9d, 0x95, 0xf9, 0x6b, 0x38,
-	0x0a, 0x08, 0xad, 0xca, 0xbf, 0x4a, 0x68, 0x7e, 0xce, 0xa5, 0x2c, 0xa2, 0x6c, 0x57, 0x52, 0x55,
-	0x45, 0xe8, 0xa3, 0x19, 0x9f, 0xfa, 0x54, 0xf1, 0xc5, 0x2f, 0xcd, 0xad, 0xf8, 0x94, 0xfa, 0x21,
-	0x54, 0x25, 0xd5, 0x4c, 0x5b, 0x55, 0x2f, 0x4d, 0x30, 0x0f, 0x28, 0xd1, 0xe7, 0x8b, 0x47, 0xcf,
-	0x79, 0x10, 0x01, 0xe3, 0x38, 0x8a, 0x33, 0x81, 0x81, 0xa8, 0xbb, 0x21, 0x6a, 0xbf, 0x52, 0x40,
-	0xf0, 0xb1, 0xbb, 0x07, 0x5c, 0x71, 0xad, 0x1f, 0x0a, 0xe8, 0xea, 0x86, 0x48, 0xaf, 0x96, 0x50,
-	0xc6, 0x1a, 0x1c, 0xef, 0x81, 0xf9, 0x3a, 0x2a, 0x79, 0x10, 0x82, 0x8f, 0x39, 0x4d, 0xca, 0xc6,
-	0x92, 0x71, 0xab, 0xb4, 0x5e, 0x3e, 0xd8, 0x5f, 0x9e, 0xd1, 0x69, 0xac, 0x79, 0x5e, 0x02, 0x42,
-	0x36, 0x09, 0x88, 0xef, 0xe4, 0xa2, 0xe6, 0x22, 0x9a, 0x70, 0x29, 0x61, 0x69, 0x04, 0xc9, 0x6e,
-	0xe0, 0x95, 0x0b, 0x42, 0xd3, 0x41, 0x19, 0xab, 0xee, 0x99, 0x37, 0x51, 0xa9, 0x83, 0xc3, 0xc0,
-	0x93, 0x86, 0x87, 0xe5, 0x71, 0xce, 0x30, 0x6b, 0xa8, 0x88, 0x23, 0x9a, 0x12, 0x5e, 0x1e, 0x91,
-	0x3e, 0x5f, 0x79, 0xf4, 0x64, 0x71, 0xe8, 0xd7, 0x27, 0x8b, 0xd7, 0x95, 0x5f, 0xe6, 0xed, 0xd9,
-	0x01, 0xad, 0x46, 0x98, 0xb7, 0xed, 0x3a, 0xe1, 0x07, 0xfb, 0xcb, 0x48, 0x07, 0x54, 0x27, 0xdc,
-	0xd1, 0xaa, 0xc2, 0x08, 0x6b, 0xe3, 0x04, 0x58, 0x79, 0xf4, 0x1c, 0x46, 0x94, 0xaa, 0x79, 0x03,
-	0x8d, 0xc5, 0x94, 0x86, 0x22, 0x89, 0xe2, 0x92, 0x71, 0x6b, 0xc4, 0x29, 0x0a, 0xb2, 0xee, 0x59,
-	0x5f, 0x15, 0xd0, 0xb5, 0x1c, 0xad, 0x1d, 0xc2, 0x2e, 0x3d, 0x5e, 0x73, 0x68, 0xbc, 0x89, 0xb9,
-	0xdb, 0x16, 0x01, 0x8c, 0xca, 0x5c, 0xc7, 0x24, 0xad, 0xbc, 0xe3, 0x94, 0xd3, 0x08, 0xf3, 0xc0,
-	0x95, 0x38, 0x8c, 0x3b, 0x39, 0xc3, 0xfa, 0xcb, 0x40, 0xb3, 0x12, 0x8a, 0x1d, 0xd2, 0xa4, 0xc4,
-	0x13, 0xa9, 0x41, 0x08, 0x98, 0x81, 0xf7, 0x1f, 0xc5, 0xc3, 0xfa, 0xd3, 0x40, 0xff, 0x93, 0x19,
-	0x6f, 0x53, 0x16, 0x88, 0xab, 0xd9, 0x68, 0x27, 0x29, 0xd9, 0xbb, 0xd4, 0xe9, 0xf6, 0x74, 0xfa,
-	0x68, 0x5f, 0xa7, 0x7f, 0x9d, 0x95, 0xb7, 0x46, 0xc3, 0x10, 0x73, 0x48, 0x70, 0xb8, 0xc1, 0x5c,
-	0x1c, 0x5f, 0xa0, 0xbc, 0x1b, 0x68, 0x2c, 0x0a, 0x18, 0x0b, 0x88, 0xaf, 0x72, 0x3d, 0x5b, 0xc4,
-	0x99, 0xae, 0xf5, 0xad, 0x81, 0xae, 0xc8, 0xc8, 0x1a, 0xc0, 0x79, 0x78, 0x81, 0x78, 0x7a, 0x72,
-	0x2f, 0xf4, 0xe6, 0xde, 0x83, 0xec, 0xf0, 0xb9, 0x91, 0xb5, 0x7e, 0x2e, 0x20, 0xb3, 0xff, 0x7e,
-	0x6c, 0x41, 0x78, 0xfe, 0x60, 0xdf, 0xea, 0xed, 0x05, 0x05, 0xdf, 0x0b, 0x07, 0xfb, 0xcb, 0x0b,
-	0x5a, 0xef, 0x83, 0xec, 0xec, 0x88, 0x81, 0xbc, 0x5d, 0x5e, 0x44, 0x57, 0xdd, 0x04, 0xe4, 0x4a,
-	0xd9, 0x6d, 0x43, 0xe0, 0xb7, 0x55, 0x76, 0xc3, 0xce, 0x54, 0xc6, 0xde, 0x92, 0x5c, 0xd3, 0x41,
-	0x57, 0x5d, 0x1a, 0xc5, 0x21, 0x48, 0x51, 0xb1, 0x66, 0x64, 0x83, 0x4d, 0xac, 0xce, 0xdb, 0x6a,
-	0x07, 0xd9, 0xd9, 0x0e, 0xb2, 0xef, 0x66, 0x3b, 0x68, 0x7d, 0x52, 0x40, 0xf4, 0xf0, 0xb7, 0x45,
-	0xe3, 0xfb, 0x3f, 0x7e, 0x7c, 0xd9, 0x70, 0xa6, 0x72, 0x0b, 0x42, 0x46, 0x94, 0xbe, 0x89, 0x43,
-	0x4c, 0x5c, 0x38, 0xcf, 0x58, 0xce, 0x74, 0xad, 0xef, 0x0a, 0x68, 0xfe, 0x08, 0xa6, 0x34, 0xf4,
-	0x2e, 0x3c, 0x77, 0x2e, 0x37, 0xb6, 0x26, 0x1a, 0xf1, 0x29, 0x51, 0xc0, 0x8e, 0x3b, 0xf2, 0xb7,
-	0xf5, 0xb7, 0x81, 0xae, 0xf7, 0x03, 0xb5, 0x8d, 0x03, 0xef, 0x4e, 0xca, 0x2f, 0x01, 0x46, 0xcf,
-	0x63, 0xae, 0x59, 0x07, 0x06, 0x9a, 0x96, 0x00, 0xac, 0x8b, 0xe1, 0x7d, 0x27, 0x06, 0x02, 0x5e,
-	0xdf, 0x6c, 0x37, 0xfa, 0x77, 0xdd, 0x05, 0x67, 0xf1, 0x26, 0x2a, 0xb9, 0x21, 0x65, 0xc0, 0x76,
-	0x31, 0x3f, 0x7b, 0x45, 0xc7, 0x95, 0xee, 0x1a, 0x17, 0x5e, 0x5c, 0x4a, 0x3a, 0x90, 0x70, 0xf0,
-	0x74, 0x41, 0x73, 0x86, 0x95, 0xf6, 0xe6, 0x54, 0x13, 0x3a, 0xc7, 0xe6, 0xb4, 0x89, 0x4a, 0x69,
-	0x56, 0x7e, 0x99, 0xd1, 0xc4, 0xea, 0xdc, 0x40, 0x50, 0xb7, 0xf5, 0x33, 0x53, 0xc5, 0xf4, 0x4d,
-	0x37, 0xa6, 0x5c, 0xd5, 0x7a, 0x68, 0xe8, 0x47, 0x8f, 0xf4, 0xdb, 0xe0, 0x58, 0x04, 0x73, 0x9c,
-	0xe3, 0x2d, 0x84, 0x22, 0xcc, 0xd3, 0x44, 0xc1, 0x51, 0x38, 0x2b, 0x1c, 0x25, 0xad, 0xbc, 0xc6,
-	0xcd, 0x59, 0x54, 0x6c, 0xd1, 0xc4, 0x05, 0x4f, 0x42, 0x3e, 0xee, 0x68, 0xca, 0xb2, 0x7b, 0x23,
-	0x7a, 0x57, 0x8a, 0x1f, 0x17, 0x91, 0x75, 0x5f, 0xcf, 0xe2, 0x9a, 0x2e, 0xe8, 0x9a, 0xe7, 0xc1,
-	0x40, 0xd1, 0x8d, 0x81, 0xa2, 0xcf, 0xa1, 0x71, 0xb7, 0x8d, 0x03, 0x92, 0xb7, 0xc4, 0x98, 0xa4,
-	0xeb, 0x9e, 0x59, 0x46, 0x63, 0x0c, 0x18, 0x0b, 0x28, 0x91, 0xa1, 0x8d, 0x38, 0x19, 0x69, 0x7d,
-	0x81, 0x66, 0xfa, 0x7c, 0xed, 0xc4, 0x1e, 0xe6, 0xa7, 0xf1, 0x56, 0x43, 0x45, 0x97, 0x92, 0x56,
-	0x90, 0x15, 0x6b, 0xc9, 0x3e, 0xfa, 0xa5, 0x61, 0x67, 0x36, 0x6b, 0x52, 0x6e, 0xbd, 0x24, 0x80,
-	0x53, 0xa0, 0x69, 0x55, 0x6b, 0x3f, 0x7b, 0xa4, 0x64, 0xa2, 0x0d, 0x8e, 0x79, 0xca, 0x4e, 0xf6,
-	0xfe, 0x06, 0x2a, 0x32, 0x29, 0x2a, 0xbd, 0x4f, 0x1d, 0xe7, 0x5d, 0x99, 0x74, 0xb4, 0xbc, 0xb9,
-	0x8e, 0x26, 0x63, 0x9c, 0x32, 0xd8, 0x4d, 0x00, 0x33, 0x4a, 0x58, 0x79, 0x78, 0x69, 0xf8, 0xd6,
-	0xd4, 0xea, 0xc2, 0xa0, 0x81, 0x6d, 0x21, 0xe6, 0x48, 0x29, 0xe7, 0x4a, 0x9c, 0x13, 0xcc, 0xba,
-	0x9b, 0x15, 0xa8, 0x8d, 0x09, 0x81, 0x50, 0x5f, 0xd8, 0x13, 0x83, 0x5e, 0x40, 0xc8, 0x55, 0x1a,
-	0x79, 0x89, 0x4a, 0x9a, 0x53, 0xf7, 0xac, 0x9d, 0x0c, 0x0b, 0xc5, 0x71, 0x80, 0x07, 0xc9, 0x73,
-	0x30, 0xdb, 0xea, 0x3e, 0x40, 0x64, 0xc5, 0x4f, 0xb6, 0xf7, 0x5a, 0xde, 0x2c, 0xaa, 0xb4, 0xd3,
-	0x0a, 0x9b, 0xce, 0x8a, 0xad, 0x6d, 0xf4, 0x96, 0xb2, 0xdb, 0x49, 0x1f, 0xeb, 0x4f, 0x33, 0xd5,
-	0x41, 0x0d, 0x20, 0xfc, 0x64, 0x57, 0xd3, 0x68, 0x98, 0xc1, 0xa7, 0xfa, 0x41, 0x23, 0x7e, 0x8a,
-	0x3b, 0x24, 0x3f, 0x53, 0x98, 0x6c, 0xd4, 0x49, 0x47, 0x53, 0x56, 0x0b, 0xdd, 0xe8, 0xb1, 0xbe,
-	0xe6, 0xee, 0x11, 0xfa, 0x59, 0x08, 0x9e, 0x7f, 0x1a, 0x80, 0x06, 0xbd, 0x94, 0xd1, 0x58, 0x02,
-	0xad, 0x94, 0x75, 0xaf, 0x6a, 0x46, 0x5a, 0x9f, 0xe8, 0xbb, 0xaa, 0xfc, 0x6c, 0xe2, 0x20, 0x3c,
-	0x9f, 0x87, 0x59, 0x54, 0x54, 0x0d, 0xa6, 0xc7, 0xaf, 0xa6, 0xac, 0x2f, 0xb3, 0x8e, 0x77, 0x20,
-	0xa6, 0x09, 0x77, 0xc0, 0x85, 0xa0, 0x73, 0x3e, 0x17, 0x15, 0x84, 0xba, 0x33, 0x3d, 0x83, 0xab,
-	0x87, 0x23, 0x2f, 0x7d, 0x88, 0x59, 0x1b, 0x98, 0x1c, 0xf2, 0x93, 0x4e, 0x46, 0x5a, 0x1f, 0xa2,
-	0xb2, 0x8c, 0xa1, 0xbb, 0x07, 0x1d, 0xf0, 0x03, 0xc6, 0xe1, 0x54, 0xed, 0x76, 0x73, 0x60, 0xb7,
-	0xf6, 0xec, 0x16, 0x8b, 0xe8, 0x55, 0xde, 0x35, 0x5d, 0xf7, 0x09, 0xbd, 0xb8, 0xdd, 0x67, 0xe2,
-	0xb9, 0xa3, 0xe7, 0x57, 0xd7, 0x9f, 0xde, 0x34, 0x17, 0x4c, 0xe3, 0x27, 0x43, 0xdb, 0xcd, 0x9f,
-	0x24, 0x90, 0x04, 0xf4, 0x14, 0x76, 0x37, 0x51, 0x09, 0x5a, 0x2d, 0x70, 0x79, 0xd0, 0x81, 0xb3,
-	0xef, 0xb1, 0xae, 0xaa, 0xb0, 0x83, 0x09, 0xa1, 0x29, 0xc9, 0xf6, 0xc9, 0x99, 0xec, 0x74, 0x55,
-	0xad, 0x8f, 0xf4, 0x1a, 0x7e, 0x0f, 0x0b, 0xb3, 0x8e, 0x10, 0x37, 0xdf, 0x46, 0xa3, 0x52, 0x4f,
-	0x3f, 0xa9, 0x56, 0xf4, 0x9b, 0xe5, 0xff, 0x83, 0x6f, 0x96, 0x77, 0xc0, 0xc7, 0xee, 0x83, 0xdb,
-	0xe0, 0xf6, 0xbc, 0x5c, 0x6e, 0x83, 0xeb, 0x28, 0x7d, 0xeb, 0x25, 0x7d, 0xe7, 0x37, 0x62, 0xea,
-	0xb6, 0x37, 0x88, 0x58, 0x53, 0xb3, 0xa8, 0x48, 0xd2, 0xa8, 0x09, 0x89, 0xde, 0x6a, 0x9a, 0xb2,
-	0xee, 0xe9, 0x38, 0x1a, 0x1c, 0xfb, 0xd9, 0xbd, 0x9a, 0x41, 0xa3, 0x4c, 0x90, 0x1a, 0x46, 0x45,
-	0xc8, 0xbe, 0x4d, 0x9b, 0xf7, 0xc1, 0xe5, 0xd9, 0x1a, 0xd3, 0xe4, 0x33, 0x9b, 0xe0, 0x7d, 0x3d,
-	0x8f, 0xb7, 0x71, 0x82, 0x23, 0x96, 0xad, 0xb0, 0x37, 0x51, 0x31, 0x96, 0x0c, 0x69, 0x7e, 0x62,
-	0xb5, 0xfc, 0x6f, 0x23, 0x5e, 0x9c, 0xf7, 0x6d, 0x26, 0xa5, 0xb2, 0xbe, 0xf5, 0xe8, 0x69, 0xc5,
-	0x78, 0xfc, 0xb4, 0x62, 0xfc, 0xfe, 0xb4, 0x62, 0x3c, 0x3c, 0xac, 0x0c, 0x3d, 0x3e, 0xac, 0x0c,
-	0xfd, 0x72, 0x58, 0x19, 0xba, 0x67, 0xfb, 0x01, 0x6f, 0xa7, 0x4d, 0xdb, 0xa5, 0x51, 0x55, 0x18,
-	0x5c, 0x66, 0xe0, 0xa6, 0x49, 0xc0, 0x1f, 0x48, 0xaa, 0xfa, 0x79, 0xfe, 0x5f, 0x2d, 0xfe, 0x20,
-	0x06, 0xd6, 0x2c, 0xca, 0x6a, 0xbd, 0xfa, 0x4f, 0x00, 0x00, 0x00, 0xff, 0xff, 0x6d, 0x62, 0xce,
-	0x35, 0xa9, 0x13, 0x00, 0x00,
+	// 1817 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xdc, 0x19, 0x4f, 0x6f, 0x1b, 0x59,
+	0xbd, 0x63, 0x27, 0x4e, 0xfc, 0xd2, 0xa4, 0xdd, 0xa1, 0xcd, 0xba, 0xa5, 0x4d, 0xca, 0x1c, 0xa0,
+	0x80, 0x6a, 0xab, 0x41, 0x8b, 0x10, 0x1c, 0x96, 0xc4, 0x4d, 0x69, 0x54, 0x4a, 0xc3, 0x78, 0xb3,
+	0x12, 0x0b, 0x22, 0x7a, 0x9e, 0xf9, 0xd9, 0x7e, 0x9b, 0x99, 0xf7, 0x86, 0x79, 0x6f, 0xdc, 0x8d,
+	0xc4, 0x05, 0xb8, 0x70, 0x01, 0xf5, 0xb6, 0x7c, 0x00, 0x84, 0x10, 0x5c, 0xf6, 0xd0, 0xef, 0xc0,
+	0x1e, 0x97, 0x9e, 0xd0, 0x1e, 0x96, 0x55, 0x7b, 0x40, 0xe2, 0xc2, 0x37, 0x40, 0xe8, 0xfd, 0x9b,
+	0x19, 0xc7, 0x6d, 0x12, 0xdb, 0x41, 0x28, 0x5c, 0x22, 0xff, 0xde, 0xfb, 0xfd, 0xff, 0xff, 0x26,
+	0xe8, 0x66, 0x0c, 0x7c, 0xd0, 0x4a, 0x52, 0x36, 0x24, 0x21, 0xa4, 0xad, 0xe1, 0xdd, 0x16, 0x0c,
+	0x81, 0x0a, 0xde, 0x4c, 0x52, 0x26, 0x98, 0x7b, 0x59, 0x5e, 0x37, 0xed, 0x75, 0x73, 0x78, 0xf7,
+	0xfa, 0x1b, 0x38, 0x26, 0x94, 0xb5, 0xd4, 0x5f, 0x8d, 0x74, 0xfd, 0x5a, 0xc0, 0x78, 0xcc, 0xf8,
+	0xbe, 0x82, 0x5a, 0x1a, 0x30, 0x57, 0x57, 0xfa, 0xac, 0xcf, 0xf4, 0xb9, 0xfc, 0x65, 0x4e, 0xd7,
+	0xfa, 0x8c, 0xf5, 0x23, 0x68, 0x29, 0xa8, 0x9b, 0xf5, 0x5a, 0x61, 0x96, 0x62, 0x41, 0x18, 0x35,
+	0xf7, 0xeb, 0x47, 0xef, 0x05, 0x89, 0x81, 0x0b, 0x1c, 0x27, 0x16, 0x61, 0x4c, 0xeb, 0x5c, 0x45,
+	0x8d, 0x70, 0x63, 0x0c, 0x81, 0x47, 0x58, 0x5b, 0x22, 0xb5, 0x52, 0xb7, 0x92, 0x0a, 0x07, 0x07,
+	0x20, 0xf4, 0xa9, 0xf7, 0xe7, 0x0a, 0xba, 0xb4, 0x2d, 0x8d, 0x6f, 0xa7, 0x8c, 0xf3, 0x8e, 0xc0,
+	0x07, 0xe0, 0x7e, 0x13, 0xd5, 0x43, 0x88, 0xa0, 0x8f, 0x05, 0x4b, 0x1b, 0xce, 0x2d, 0xe7, 0x76,
+	0x7d, 0xab, 0xf1, 0xfc, 0xd9, 0x9d, 0x2b, 0xc6, 0xc8, 0xcd, 0x30, 0x4c, 0x41, 0xe2, 0xa6, 0x84,
+	0xf6, 0xfd, 0x02, 0xd5, 0x5d, 0x47, 0x4b, 0x01, 0xa3, 0x3c, 0x8b, 0x21, 0xdd, 0x27, 0x61, 0xa3,
+	0x22, 0x29, 0x7d, 0x64, 0x8f, 0x76, 0x42, 0xf7, 0x06, 0xaa, 0x0f, 0x71, 0x44, 0x42, 0xc5, 0xb8,
+	0xaa, 0xae, 0x8b, 0x03, 0xb7, 0x8d, 0x6a, 0x38, 0x66, 0x19, 0x15, 0x8d, 0x39, 0x25, 0xf3, 0xeb,
+	0x1f, 0x7f, 0xb6, 0x7e, 0xe1, 0xd3, 0xcf, 0xd6, 0xaf, 0x6a, 0xb9, 0x3c, 0x3c, 0x68, 0x12, 0xd6,
+	0x8a, 0xb1, 0x18, 0x34, 0x77, 0xa8, 0x78, 0xfe, 0xec, 0x0e, 0x32, 0x0a, 0xed, 0x50, 0xe1, 0x1b,
+	0x52, 0xc9, 0x84, 0x0f, 0x70, 0x0a, 0xbc, 0x31, 0x3f, 0x05, 0x13, 0x4d, 0xea, 0xbe, 0x89, 0x16,
+	0x12, 0xc6, 0x22, 0x69, 0x44, 0xed, 0x96, 0x73, 0x7b, 0xce, 0xaf, 0x49, 0x70, 0x27, 0xf4, 0x7e,
+	0x5d, 0x41, 0x6f, 0x14, 0xde, 0xda, 0xa3, 0xfc, 0xdc, 0xfb, 0xeb, 0x1a, 0x5a, 0xec, 0x62, 0x11,
+	0x0c, 0xa4, 0x02, 0xf3, 0xca, 0xd6, 0x05, 0x05, 0x6b, 0xe9, 0x38, 0x13, 0x2c, 0xc6, 0x82, 0x04,
+	0xca, 0x0f, 0x8b, 0x7e, 0x71, 0xe0, 0xfd, 0xcb, 0x41, 0xab, 0xca, 0x15, 0x7b, 0xb4, 0xcb, 0x68,
+	0x28, 0x4d, 0x83, 0x08, 0x30, 0x87, 0xf0, 0xff, 0xd4, 0x1f, 0xde, 0x3f, 0x1d, 0xf4, 0x05, 0x65,
+	0xf1, 0x2e, 0xe3, 0x44, 0x16, 0x6e, 0x67, 0x90, 0x66, 0xf4, 0xe0, 0x5c, 0x9b, 0x5b, 0xca, 0xf4,
+	0xf9, 0x91, 0x4c, 0xff, 0xd0, 0x86, 0xb7, 0xcd, 0xa2, 0x08, 0x0b, 0x48, 0x71, 0xb4, 0xcd, 0x03,
+	0x9c, 0xcc, 0x10, 0xde, 0x6d, 0xb4, 0x10, 0x13, 0xce, 0x09, 0xed, 0x6b, 0x5b, 0x27, 0xd3, 0xd8,
+	0xd2, 0x7a, 0xbf, 0x77, 0xd0, 0x45, 0xa5, 0x59, 0x07, 0x84, 0x88, 0x66, 0xd0, 0xa7, 0x64, 0x7b,
+	0xa5, 0x6c, 0x7b, 0xc9, 0xb3, 0xd5, 0xa9, 0x3d, 0xeb, 0xfd, 0xb5, 0x82, 0xdc, 0xd1, 0xfa, 0x78,
+	0x00, 0xd1, 0xf4, 0xca, 0xbe, 0x5d, 0xce, 0x05, 0xed, 0xbe, 0x2f, 0x3d, 0x7f, 0x76, 0xe7, 0xa6,
+	0xa1, 0x7b, 0xd7, 0xde, 0x1d, 0x61, 0x50, 0xa4, 0xcb, 0x57, 0xd0, 0xa5, 0x20, 0x05, 0x35, 0x70,
+	0xf6, 0x07, 0x40, 0xfa, 0x03, 0x6d, 0x5d, 0xd5, 0x5f, 0xb1, 0xc7, 0x0f, 0xd4, 0xa9, 0xeb, 0xa3,
+	0x4b, 0x01, 0x8b, 0x93, 0x08, 0x14, 0xaa, 0x1c, 0x42, 0x2a, 0xc1, 0x96, 0x36, 0xae, 0x37, 0xf5,
+	0x84, 0x6a, 0xda, 0x09, 0xd5, 0x7c, 0xc7, 0x4e, 0xa8, 0xad, 0x65, 0xe9, 0xa2, 0xa7, 0x7f, 0x5f,
+	0x77, 0xfe, 0xf8, 0x8f, 0x8f, 0xbe, 0xe6, 0xf8, 0x2b, 0x05, 0x07, 0x89, 0x23, 0x43, 0xdf, 0xc5,
+	0x11, 0xa6, 0x01, 0x4c, 0xd3, 0x96, 0x2d, 0xad, 0xf7, 0x87, 0x0a, 0xba, 0x7e, 0xc4, 0xa7, 0x2c,
+	0x0a, 0x67, 0xee, 0x3b, 0xe7, 0xdb, 0xb7, 0x2e, 0x9a, 0xeb, 0x33, 0xaa, 0x1d, 0xbb, 0xe8, 0xab,
+	0xdf, 0xde, 0xbf, 0x1d, 0x74, 0x75, 0xd4, 0x51, 0xbb, 0x98, 0x84, 0x8f, 0x33, 0x71, 0x0e, 0x7c,
+	0x74, 0x16, 0x7d, 0xcd, 0x7b, 0xee, 0xa0, 0xcb, 0xca, 0x01, 0x5b, 0xb2, 0x79, 0x3f, 0x4e, 0x80,
+	0x42, 0x38, 0xd2, 0xdb, 0x9d, 0xd1, 0x59, 0x37, 0x63, 0x2f, 0xbe, 0x8f, 0xea, 0x41, 0xc4, 0x38,
+	0xf0, 0x7d, 0x2c, 0x26, 0x8f, 0xe8, 0xa2, 0xa6, 0xdd, 0x14, 0x52, 0x4a, 0xc0, 0xe8, 0x10, 0x52,
+	0x01, 0xa1, 0x09, 0x68, 0x71, 0xe0, 0x65, 0x65, 0x9b, 0xda, 0x92, 0xe6, 0x58, 0x9b, 0xee, 0xa3,
+	0x7a, 0x66, 0xc3, 0xaf, 0x2c, 0x5a, 0xda, 0xb8, 0x36, 0xa6, 0xd4, 0x3d, 0xb3, 0x84, 0x6a, 0x9d,
+	0x7e, 0x97, 0xeb, 0x54, 0x90, 0x7a, 0x4f, 0x1d, 0xb3, 0xf4, 0x28, 0xb9, 0x1d, 0x81, 0xa5, 0x32,
+	0xc7, 0x09, 0x7e, 0x80, 0x50, 0x8c, 0x45, 0x96, 0x6a, 0x77, 0x54, 0x26, 0x75, 0x47, 0xdd, 0x10,
+	0x6f, 0x0a, 0x77, 0x15, 0xd5, 0x7a, 0x2c, 0x0d, 0x20, 0x54, 0x2e, 0x5f, 0xf4, 0x0d, 0xe4, 0x35,
+	0xcb, 0x1a, 0x3d, 0x52, 0xe8, 0xc7, 0x69, 0xe4, 0xbd, 0x6f, 0x7a, 0x71, 0xdb, 0x04, 0x74, 0x33,
+	0x0c, 0x61, 0x2c, 0xe8, 0xce, 0x58, 0xd0, 0xaf, 0xa1, 0xc5, 0x60, 0x80, 0x09, 0x2d, 0x52, 0x62,
+	0x41, 0xc1, 0x3b, 0xa1, 0xdb, 0x40, 0x0b, 0x1c, 0x38, 0x27, 0x8c, 0x2a, 0xd5, 0xe6, 0x7c, 0x0b,
+	0x7a, 0x3f, 0x47, 0x57, 0x46, 0x64, 0xed, 0x25, 0x21, 0x16, 0xa7, 0x91, 0xd6, 0x46, 0xb5, 0x80,
+	0xd1, 0x1e, 0xb1, 0xc1, 0xba, 0xd5, 0x3c, 0xfa, 0x0e, 0x69, 0x5a, 0x9e, 0x6d, 0x85, 0xb7, 0x55,
+	0x97, 0x8e, 0xd3, 0x4e, 0x33, 0xa4, 0xde, 0x33, 0xbb, 0xa4, 0x58, 0xd4, 0x8e, 0xc0, 0x22, 0xe3,
+	0x27, 0x4b, 0xff, 0x16, 0xaa, 0x71, 0x85, 0xaa, 0xa4, 0xaf, 0x1c, 0x27, 0x5d, 0xb3, 0xf4, 0x0d,
+	0xbe, 0xbb, 0x85, 0x96, 0x13, 0x9c, 0x71, 0xd8, 0x4f, 0x01, 0x73, 0x46, 0x79, 0xa3, 0x7a, 0xab,
+	0x7a, 0x7b, 0x65, 0xe3, 0xe6, 0x38, 0x83, 0x5d, 0x89, 0xe6, 0x2b, 0x2c, 0xff, 0x62, 0x52, 0x00,
+	0xdc, 0x7b, 0xc7, 0x06, 0x68, 0x80, 0x29, 0x85, 0xc8, 0x14, 0xec, 0x89, 0x4a, 0xdf, 0x44, 0x28,
+	0xd0, 0x14, 0x45, 0x88, 0xea, 0xe6, 0x64, 0x27, 0xf4, 0xf6, 0xac, 0x2f, 0xf4, 0x89, 0x0f, 0x82,
+	0xa4, 0x67, 0xc0, 0xb6, 0x97, 0x2f, 0x20, 0x2a, 0xe2, 0x27, 0xf3, 0x7b, 0xab, 0x48, 0x16, 0x1d,
+	0xda, 0xcb, 0xda, 0x37, 0xc3, 0xbb, 0x4d, 0xc3, 0xa3, 0x1c, 0xca, 0x3c, 0x93, 0x7e, 0x62, 0x9e,
+	0x66, 0x3a, 0x83, 0x3a, 0x40, 0xc5, 0xc9, 0xa2, 0x2e, 0xa3, 0x2a, 0x87, 0x9f, 0x99, 0x85, 0x46,
+	0xfe, 0x94, 0x35, 0xa4, 0x9e, 0x29, 0x5c, 0x25, 0xea, 0xb2, 0x6f, 0x20, 0xaf, 0x87, 0xde, 0x2c,
+	0x71, 0xdf, 0x0c, 0x0e, 0x28, 0x7b, 0x12, 0x41, 0xd8, 0x3f, 0x8d, 0x83, 0xc6, 0xa5, 0x34, 0xd0,
+	0x42, 0x0a, 0xbd, 0x8c, 0xe7, 0xa5, 0x6a, 0x41, 0xef, 0xa7, 0xa6, 0x56, 0xb5, 0x9c, 0xfb, 0x98,
+	0x44, 0xd3, 0x49, 0x58, 0x45, 0x35, 0x9d, 0x60, 0xa6, 0xfd, 0x1a, 0xc8, 0xfb, 0xa5, 0xcd, 0x78,
+	0x1f, 0x12, 0x96, 0x0a, 0x1f, 0x02, 0x20, 0xc3, 0xe9, 0x44, 0xac, 0x21, 0x94, 0xf7, 0x74, 0xeb,
+	0xae, 0xd2, 0x89, 0x2a, 0x7a, 0xf9, 0xa2, 0x06, 0xae, 0x9a, 0xfc, 0xb2, 0x6f, 0x41, 0xef, 0x47,
+	0xa8, 0xa1, 0x74, 0xc8, 0xe7, 0xa0, 0x0f, 0x7d, 0xc2, 0x05, 0x9c, 0x2a, 0xdd, 0x6e, 0x8c, 0xcd,
+	0xd6, 0xd2, 0x6c, 0xf1, 0xa8, 0x19, 0xe5, 0x39, 0xeb, 0x9d, 0x3e, 0x65, 0xb3, 0xf3, 0x7d, 0xad,
+	0x3f, 0xf7, 0x4c, 0xff, 0xca, 0xe5, 0x99, 0x49, 0x33, 0xa3, 0x19, 0x7f, 0x71, 0x0c, 0xdf, 0x62,
+	0x25, 0x81, 0x94, 0xb0, 0x53, 0xf0, 0xbd, 0x8f, 0xea, 0xd0, 0xeb, 0x41, 0x20, 0xc8, 0x10, 0x26,
+	0x9f, 0x63, 0x39, 0xa9, 0xe4, 0x83, 0x29, 0x65, 0x19, 0xb5, 0xf3, 0x64, 0x22, 0x3e, 0x39, 0xa9,
+	0xf7, 0x63, 0x33, 0x86, 0x7f, 0x80, 0x25, 0x5b, 0x5f, 0xa2, 0xbb, 0xdf, 0x43, 0xf3, 0x8a, 0xce,
+	0xac, 0x54, 0x77, 0xcd, 0xce, 0xf2, 0xc5, 0xf1, 0x9d, 0xe5, 0xfb, 0xd0, 0xc7, 0xc1, 0xe1, 0x3d,
+	0x08, 0x4a, 0x9b, 0xcb, 0x3d, 0x08, 0x7c, 0x4d, 0xef, 0x7d, 0xd5, 0xd4, 0xfc, 0x76, 0xc2, 0x82,
+	0xc1, 0x36, 0x95, 0x63, 0x6a, 0x15, 0xd5, 0x68, 0x16, 0x77, 0x21, 0x35, 0x53, 0xcd, 0x40, 0xde,
+	0x7b, 0x46, 0x8f, 0x8e, 0xc0, 0x7d, 0x5b, 0x57, 0x57, 0xd0, 0x3c, 0x97, 0xa0, 0x71, 0xa3, 0x06,
+	0x54, 0xde, 0x66, 0xdd, 0xf7, 0x21, 0x10, 0x76, 0x8c, 0x19, 0xf0, 0xb5, 0x49, 0xf0, 0x43, 0xd3,
+	0x8f, 0x77, 0x71, 0x8a, 0x63, 0x6e, 0x47, 0xd8, 0x77, 0x50, 0x2d, 0x51, 0x07, 0x8a, 0xfd, 0xd2,
+	0x46, 0xe3, 0x55, 0x2d, 0x5e, 0xde, 0x8f, 0x4c, 0x26, 0x4d, 0xe2, 0xfd, 0xaa, 0x6a, 0x78, 0x76,
+	0x64, 0xcd, 0xf8, 0x10, 0xb0, 0x34, 0xd4, 0x53, 0x5b, 0x15, 0x51, 0x69, 0x6a, 0x2b, 0x78, 0xf6,
+	0xa5, 0xec, 0x2d, 0x54, 0x63, 0x29, 0xe9, 0x13, 0xaa, 0x8a, 0xf5, 0x95, 0x03, 0x49, 0xa9, 0xf2,
+	0x58, 0x21, 0xf9, 0x06, 0xd9, 0xfd, 0x32, 0x9a, 0x3b, 0x20, 0x54, 0xaf, 0x5f, 0x2b, 0x1b, 0x6e,
+	0xd1, 0xa9, 0x25, 0xee, 0x43, 0x42, 0x43, 0x5f, 0xdd, 0xbb, 0xdf, 0x46, 0x88, 0xd0, 0x5e, 0x8a,
+	0x03, 0x99, 0x2e, 0xea, 0xfb, 0xc8, 0xd2, 0xc6, 0xa5, 0x1c, 0x5b, 0x2f, 0xb3, 0x65, 0x3f, 0x94,
+	0xb0, 0xdd, 0xef, 0xa2, 0x5a, 0x98, 0x81, 0xdc, 0x8e, 0x16, 0x26, 0xdd, 0x8e, 0xe6, 0xc3, 0x0c,
+	0x36, 0xd5, 0x1e, 0xcf, 0xb3, 0x6e, 0x4c, 0x84, 0x80, 0xb4, 0xb1, 0x78, 0xd2, 0x1e, 0x9f, 0xa3,
+	0x7a, 0xbf, 0xb0, 0x5f, 0xb0, 0x94, 0x39, 0xf6, 0x09, 0xfd, 0x5f, 0x0d, 0x82, 0x59, 0x2b, 0x8e,
+	0x0f, 0xc2, 0x91, 0x9d, 0xa2, 0xc8, 0xcb, 0xf9, 0x72, 0x5e, 0x96, 0x1e, 0x07, 0xb5, 0xe9, 0x1f,
+	0x07, 0x9f, 0xda, 0xc7, 0xc1, 0x2e, 0x63, 0x91, 0x92, 0x7e, 0xbc, 0x0b, 0x5e, 0xfb, 0xa1, 0xe0,
+	0x11, 0x5a, 0xcc, 0x13, 0xa0, 0x3a, 0x6d, 0xe1, 0xe7, 0x2c, 0xce, 0xe6, 0xe5, 0xf3, 0xb9, 0x63,
+	0xca, 0xec, 0x11, 0x08, 0x48, 0xb7, 0x3f, 0x08, 0x00, 0x4e, 0xbb, 0xeb, 0xe6, 0xf6, 0x57, 0x46,
+	0xed, 0x6f, 0xa3, 0xda, 0x13, 0x4c, 0x85, 0xe9, 0x9a, 0x93, 0xea, 0xa5, 0x49, 0xdd, 0x1d, 0x54,
+	0xc7, 0x43, 0x4c, 0x22, 0xdc, 0x8d, 0x60, 0x1a, 0xfb, 0x0a, 0x6a, 0xef, 0xb7, 0x0e, 0x5a, 0xd1,
+	0x26, 0x62, 0xce, 0x55, 0xfc, 0x66, 0x32, 0xaf, 0x28, 0xc6, 0xea, 0x74, 0xc5, 0xe8, 0x25, 0x23,
+	0x35, 0x25, 0x58, 0x92, 0x1c, 0x9f, 0x50, 0x85, 0xc4, 0xca, 0x94, 0x12, 0x3f, 0x74, 0xcc, 0x9c,
+	0x78, 0x08, 0x87, 0xef, 0xb2, 0x2c, 0x18, 0xcc, 0xbe, 0x0f, 0x6c, 0xa3, 0x65, 0x89, 0x0b, 0x94,
+	0x67, 0x7c, 0xff, 0x00, 0x0e, 0x8d, 0x37, 0xae, 0xe6, 0x2d, 0xad, 0x6d, 0x6f, 0x1f, 0xc2, 0x61,
+	0xb9, 0xb1, 0x5d, 0x0c, 0x4a, 0x17, 0x5e, 0x64, 0xbe, 0x1b, 0x6e, 0xcb, 0xfa, 0xa6, 0x01, 0x3c,
+	0x22, 0xf6, 0x61, 0x3f, 0xcb, 0x73, 0x6b, 0x15, 0xd5, 0x4a, 0x1f, 0x0d, 0xe6, 0x7c, 0x03, 0x79,
+	0x7f, 0xaa, 0xa0, 0x25, 0xfd, 0x12, 0xcc, 0x52, 0xfa, 0xbf, 0xfc, 0x04, 0x74, 0x16, 0xdf, 0x0c,
+	0x65, 0x80, 0x8a, 0x17, 0xfb, 0x9c, 0x7e, 0xfe, 0xe7, 0x07, 0xee, 0xdb, 0x68, 0x2e, 0x84, 0xae,
+	0x98, 0xe6, 0x0b, 0x9a, 0x22, 0xf4, 0x7e, 0x63, 0xeb, 0xa6, 0x33, 0x60, 0xa9, 0xe8, 0xe1, 0x28,
+	0x9a, 0xda, 0x5f, 0x85, 0xb9, 0x95, 0xe9, 0x5b, 0xd5, 0x47, 0xf6, 0x1b, 0x73, 0xc7, 0x8e, 0x27,
+	0x1f, 0x9e, 0xe0, 0x93, 0xb6, 0x82, 0x91, 0xc9, 0x57, 0x39, 0xf5, 0xe4, 0x3b, 0x9b, 0xaf, 0xba,
+	0x9d, 0x91, 0xdd, 0x4f, 0xf7, 0x9e, 0x91, 0xdc, 0x71, 0x26, 0xcf, 0x9d, 0xad, 0x07, 0x1f, 0xbf,
+	0x58, 0x73, 0x3e, 0x79, 0xb1, 0xe6, 0x7c, 0xfe, 0x62, 0xcd, 0x79, 0xfa, 0x72, 0xed, 0xc2, 0x27,
+	0x2f, 0xd7, 0x2e, 0xfc, 0xed, 0xe5, 0xda, 0x85, 0xf7, 0x9a, 0x7d, 0x22, 0x06, 0x59, 0xb7, 0x19,
+	0xb0, 0xb8, 0x25, 0xcb, 0xf0, 0x0e, 0x87, 0x20, 0x4b, 0x89, 0x38, 0x54, 0x50, 0xeb, 0x83, 0xe2,
+	0x9f, 0x7d, 0xe2, 0x30, 0x01, 0xde, 0xad, 0xa9, 0x06, 0xf2, 0x8d, 0xff, 0x04, 0x00, 0x00, 0xff,
+	0xff, 0xe3, 0x1e, 0x5e, 0xf0, 0xe1, 0x1c, 0x00, 0x00,
 }
 
 func (m *EventCrossStake) Marshal() (dAtA []byte, err error) {
@@ -3497,6 +4313,605 @@ func (m *EventParamsUpdated) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *EventSlashRecorded) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventSlashRecorded) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventSlashRecorded) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Submitter) > 0 {
+		i -= len(m.Submitter)
+		copy(dAtA[i:], m.Submitter)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Submitter)))
+		i--
+		dAtA[i] = 0x42
+	}
+	n13, err13 := github_com_cosmos_gogoproto_types.StdTimeMarshalTo(m.DueAt, dAtA[i-github_com_cosmos_gogoproto_types.SizeOfStdTime(m.DueAt):])
+	if err13 != nil {
+		return 0, err13
+	}
+	i -= n13
+	i = encodeVarintEvents(dAtA, i, uint64(n13))
+	i--
+	dAtA[i] = 0x3a
+	{
+		size, err := m.Infraction.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x32
+	if m.Kind != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.Kind))
+		i--
+		dAtA[i] = 0x28
+	}
+	if m.Origin != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.Origin))
+		i--
+		dAtA[i] = 0x20
+	}
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if m.SlashId != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.SlashId))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventSlashSettled) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventSlashSettled) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventSlashSettled) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x32
+	if len(m.Reason) > 0 {
+		i -= len(m.Reason)
+		copy(dAtA[i:], m.Reason)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Reason)))
+		i--
+		dAtA[i] = 0x2a
+	}
+	if m.Status != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.Status))
+		i--
+		dAtA[i] = 0x20
+	}
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if m.SlashId != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.SlashId))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventPoolSlashed) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventPoolSlashed) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventPoolSlashed) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x22
+	{
+		size := m.Fraction.Size()
+		i -= size
+		if _, err := m.Fraction.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if m.PoolId != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.PoolId))
+		i--
+		dAtA[i] = 0x10
+	}
+	if m.SlashId != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.SlashId))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventMeterExceeded) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventMeterExceeded) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventMeterExceeded) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Available.Size()
+		i -= size
+		if _, err := m.Available.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x22
+	{
+		size := m.Wanted.Size()
+		i -= size
+		if _, err := m.Wanted.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if m.SlashId != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.SlashId))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventMassSlash) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventMassSlash) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventMassSlash) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	n15, err15 := github_com_cosmos_gogoproto_types.StdTimeMarshalTo(m.DueAt, dAtA[i-github_com_cosmos_gogoproto_types.SizeOfStdTime(m.DueAt):])
+	if err15 != nil {
+		return 0, err15
+	}
+	i -= n15
+	i = encodeVarintEvents(dAtA, i, uint64(n15))
+	i--
+	dAtA[i] = 0x1a
+	if m.SlashId != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.SlashId))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventSlashStopped) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventSlashStopped) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventSlashStopped) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	n16, err16 := github_com_cosmos_gogoproto_types.StdTimeMarshalTo(m.DueAt, dAtA[i-github_com_cosmos_gogoproto_types.SizeOfStdTime(m.DueAt):])
+	if err16 != nil {
+		return 0, err16
+	}
+	i -= n16
+	i = encodeVarintEvents(dAtA, i, uint64(n16))
+	i--
+	dAtA[i] = 0x12
+	if m.SlashId != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.SlashId))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventKeyVouched) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventKeyVouched) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventKeyVouched) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size, err := m.ConsensusKey.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventEvidenceMinHeight) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventEvidenceMinHeight) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventEvidenceMinHeight) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Height != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.Height))
+		i--
+		dAtA[i] = 0x18
+	}
+	if len(m.ChainId) > 0 {
+		i -= len(m.ChainId)
+		copy(dAtA[i:], m.ChainId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ChainId)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventBurned) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventBurned) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventBurned) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Debt.Size()
+		i -= size
+		if _, err := m.Debt.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x2a
+	if m.Unbonding {
+		i--
+		if m.Unbonding {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x20
+	}
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Delegator) > 0 {
+		i -= len(m.Delegator)
+		copy(dAtA[i:], m.Delegator)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Delegator)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventShortfall) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventShortfall) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventShortfall) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x12
+	if len(m.Delegator) > 0 {
+		i -= len(m.Delegator)
+		copy(dAtA[i:], m.Delegator)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Delegator)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventSubmitterRewarded) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventSubmitterRewarded) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventSubmitterRewarded) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Submitter) > 0 {
+		i -= len(m.Submitter)
+		copy(dAtA[i:], m.Submitter)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Submitter)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if m.SlashId != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.SlashId))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventNativeSlash) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventNativeSlash) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventNativeSlash) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
 func encodeVarintEvents(dAtA []byte, offset int, v uint64) int {
 	offset -= sovEvents(v)
 	base := offset
@@ -4100,6 +5515,249 @@ func (m *EventParamsUpdated) Size() (n int) {
 	_ = l
 	l = m.Params.Size()
 	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventSlashRecorded) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.SlashId != 0 {
+		n += 1 + sovEvents(uint64(m.SlashId))
+	}
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	if m.Origin != 0 {
+		n += 1 + sovEvents(uint64(m.Origin))
+	}
+	if m.Kind != 0 {
+		n += 1 + sovEvents(uint64(m.Kind))
+	}
+	l = m.Infraction.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	l = github_com_cosmos_gogoproto_types.SizeOfStdTime(m.DueAt)
+	n += 1 + l + sovEvents(uint64(l))
+	l = len(m.Submitter)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	return n
+}
+
+func (m *EventSlashSettled) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.SlashId != 0 {
+		n += 1 + sovEvents(uint64(m.SlashId))
+	}
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	if m.Status != 0 {
+		n += 1 + sovEvents(uint64(m.Status))
+	}
+	l = len(m.Reason)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventPoolSlashed) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.SlashId != 0 {
+		n += 1 + sovEvents(uint64(m.SlashId))
+	}
+	if m.PoolId != 0 {
+		n += 1 + sovEvents(uint64(m.PoolId))
+	}
+	l = m.Fraction.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventMeterExceeded) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	if m.SlashId != 0 {
+		n += 1 + sovEvents(uint64(m.SlashId))
+	}
+	l = m.Wanted.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	l = m.Available.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventMassSlash) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	if m.SlashId != 0 {
+		n += 1 + sovEvents(uint64(m.SlashId))
+	}
+	l = github_com_cosmos_gogoproto_types.SizeOfStdTime(m.DueAt)
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventSlashStopped) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.SlashId != 0 {
+		n += 1 + sovEvents(uint64(m.SlashId))
+	}
+	l = github_com_cosmos_gogoproto_types.SizeOfStdTime(m.DueAt)
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventKeyVouched) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.ConsensusKey.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventEvidenceMinHeight) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.ChainId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	if m.Height != 0 {
+		n += 1 + sovEvents(uint64(m.Height))
+	}
+	return n
+}
+
+func (m *EventBurned) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Delegator)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	if m.Unbonding {
+		n += 2
+	}
+	l = m.Debt.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventShortfall) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Delegator)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventSubmitterRewarded) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.SlashId != 0 {
+		n += 1 + sovEvents(uint64(m.SlashId))
+	}
+	l = len(m.Submitter)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventNativeSlash) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
 	return n
 }
 
@@ -8398,6 +10056,1869 @@ func (m *EventParamsUpdated) Unmarshal(dAtA []byte) error {
 			if err := m.Params.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventSlashRecorded) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventSlashRecorded: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventSlashRecorded: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashId", wireType)
+			}
+			m.SlashId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlashId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Origin", wireType)
+			}
+			m.Origin = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Origin |= SlashOrigin(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Kind", wireType)
+			}
+			m.Kind = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Kind |= types.SlashKind(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Infraction", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Infraction.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 7:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field DueAt", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := github_com_cosmos_gogoproto_types.StdTimeUnmarshal(&m.DueAt, dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 8:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Submitter", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Submitter = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventSlashSettled) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventSlashSettled: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventSlashSettled: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashId", wireType)
+			}
+			m.SlashId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlashId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Status", wireType)
+			}
+			m.Status = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Status |= SlashStatus(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Reason", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Reason = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventPoolSlashed) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventPoolSlashed: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventPoolSlashed: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashId", wireType)
+			}
+			m.SlashId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlashId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field PoolId", wireType)
+			}
+			m.PoolId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.PoolId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Fraction", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Fraction.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventMeterExceeded) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventMeterExceeded: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventMeterExceeded: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashId", wireType)
+			}
+			m.SlashId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlashId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Wanted", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Wanted.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Available", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Available.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventMassSlash) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventMassSlash: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventMassSlash: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashId", wireType)
+			}
+			m.SlashId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlashId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field DueAt", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := github_com_cosmos_gogoproto_types.StdTimeUnmarshal(&m.DueAt, dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventSlashStopped) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventSlashStopped: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventSlashStopped: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashId", wireType)
+			}
+			m.SlashId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlashId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field DueAt", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := github_com_cosmos_gogoproto_types.StdTimeUnmarshal(&m.DueAt, dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventKeyVouched) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventKeyVouched: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventKeyVouched: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsensusKey", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.ConsensusKey.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventEvidenceMinHeight) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventEvidenceMinHeight: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventEvidenceMinHeight: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ChainId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ChainId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Height", wireType)
+			}
+			m.Height = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Height |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventBurned) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventBurned: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventBurned: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Delegator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Delegator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Unbonding", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Unbonding = bool(v != 0)
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Debt", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Debt.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventShortfall) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventShortfall: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventShortfall: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Delegator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Delegator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventSubmitterRewarded) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventSubmitterRewarded: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventSubmitterRewarded: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashId", wireType)
+			}
+			m.SlashId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlashId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Submitter", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Submitter = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventNativeSlash) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventNativeSlash: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventNativeSlash: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

@@ -37,6 +37,18 @@ type StakingKeeper interface {
 	CompleteUnbonding(ctx context.Context, delegator sdk.AccAddress, valAddr sdk.ValAddress) (sdk.Coins, error)
 }
 
+// StakingQuerier pages through the delegators of a validator of this chain; x/staking's own query server does.
+type StakingQuerier interface {
+	ValidatorDelegations(ctx context.Context, req *stakingtypes.QueryValidatorDelegationsRequest) (*stakingtypes.QueryValidatorDelegationsResponse, error)
+	ValidatorUnbondingDelegations(ctx context.Context, req *stakingtypes.QueryValidatorUnbondingDelegationsRequest) (*stakingtypes.QueryValidatorUnbondingDelegationsResponse, error)
+	Redelegations(ctx context.Context, req *stakingtypes.QueryRedelegationsRequest) (*stakingtypes.QueryRedelegationsResponse, error)
+}
+
+// DistributionKeeper is what the module needs of x/distribution.
+type DistributionKeeper interface {
+	FundCommunityPool(ctx context.Context, amount sdk.Coins, sender sdk.AccAddress) error
+}
+
 // SlashingKeeper is what the module needs of x/slashing.
 type SlashingKeeper interface {
 	SlashFractionDoubleSign(ctx context.Context) (sdkmath.LegacyDec, error)

@@ -9,7 +9,21 @@ import (
 
 // DefaultGenesis returns the state of a new chain.
 func DefaultGenesis() *GenesisState {
-	return &GenesisState{Params: DefaultParams(), NextPoolId: 1, NativeRatio: sdkmath.LegacyZeroDec()}
+	return &GenesisState{
+		Params: DefaultParams(), NextPoolId: 1, NativeRatio: sdkmath.LegacyZeroDec(), NextSlashId: 1, Totals: NewSlashTotals(),
+	}
+}
+
+// NewSlashTotals returns the sums of a new chain: zero.
+func NewSlashTotals() SlashTotals {
+	zero := sdkmath.ZeroInt()
+	return SlashTotals{Slashed: zero, Owed: zero, Burned: zero, Rewarded: zero, Shortfall: zero, Debt: zero}
+}
+
+// NewSlashMeter returns the meter of a consumer without stake.
+func NewSlashMeter() SlashMeter {
+	zero := sdkmath.ZeroInt()
+	return SlashMeter{Total: zero, Used: zero, Proved: zero, Batches: zero}
 }
 
 // Validate returns ErrInvalidGenesis unless the state is consistent in itself: no key twice, no reference to what is not
@@ -22,8 +36,8 @@ func (g GenesisState) Validate() error {
 	if g.NativeRatio.IsNil() || g.NativeRatio.IsNegative() || g.NativeRatio.GT(sdkmath.LegacyOneDec()) {
 		return bad("native_ratio must be in [0,1]")
 	}
-	if g.NextPoolId == 0 {
-		return bad("next_pool_id must be from 1 up")
+	if g.NextPoolId == 0 || g.NextSlashId == 0 {
+		return bad("next_pool_id and next_slash_id must be from 1 up")
 	}
 	consumers := map[string]bool{}
 	for _, c := range g.Consumers {

@@ -24,6 +24,10 @@ const (
 	HardMaxConsumers = 500
 	// HardMaxPositions is the most that max_positions may be.
 	HardMaxPositions = 1_000
+	// MaxPendingSlashes is how many slashes of one consumer validator may be pending; more are refused.
+	MaxPendingSlashes = 32
+	// MaxEvidenceBytes is the most bytes of a double-vote evidence: two votes are far below.
+	MaxEvidenceBytes = 4_096
 	// MinBatchEpochDivisor is what U is divided by to give the shortest batch epoch.
 	MinBatchEpochDivisor = 64
 )
@@ -60,4 +64,15 @@ var (
 	FlowRecordsKey     = collections.NewPrefix(27)
 	FlowQueueKey       = collections.NewPrefix(28)
 	FlowLastKey        = collections.NewPrefix(29)
+	ConsKeysKey        = collections.NewPrefix(30)
+	NextSlashIDKey     = collections.NewPrefix(31)
+	SlashesKey         = collections.NewPrefix(32)
+	PendingSlashesKey  = collections.NewPrefix(33)
+	SlashQueueKey      = collections.NewPrefix(34)
+	MetersKey          = collections.NewPrefix(35)
+	TotalsKey          = collections.NewPrefix(36)
+	DebtQueueKey       = collections.NewPrefix(37)
+	NativeSlashesKey   = collections.NewPrefix(38)
+	RewardsKey         = collections.NewPrefix(39)
+	ShortfallsKey      = collections.NewPrefix(40)
 )

@@ -22,6 +22,8 @@ func DefaultParams() Params {
 		MaxConsumers:             50,
 		MaxValidatorsPerConsumer: 500,
 		PacketTimeout:            MaxPacketTimeout,
+		SlashDestination:         SLASH_DESTINATION_BURN,
+		SubmitterRewardMax:       sdkmath.NewInt(100_000_000),
 	}
 }
 
@@ -47,6 +49,10 @@ func (p Params) Validate() error {
 		return bad("max_validators_per_consumer must be from 1 to %d, got %d", HardMaxValidators, p.MaxValidatorsPerConsumer)
 	case p.PacketTimeout < time.Minute || p.PacketTimeout > MaxPacketTimeout:
 		return bad("packet_timeout must be from 1m to %s, got %s", MaxPacketTimeout, p.PacketTimeout)
+	case p.SlashDestination != SLASH_DESTINATION_BURN && p.SlashDestination != SLASH_DESTINATION_COMMUNITY_POOL:
+		return bad("slash_destination must be burn or community pool")
+	case p.SubmitterRewardMax.IsNil() || p.SubmitterRewardMax.IsNegative() || p.SubmitterRewardMax.GTE(MaxAmount()):
+		return bad("submitter_reward_max must not be negative and be below 2^128")
 	}
 	return nil
 }

@@ -2512,6 +2512,821 @@ func (m *QueryHeightsResponse) GetPagination() *query.PageResponse {
 	return nil
 }
 
+// QuerySlashesRequest is the request of Query/Slashes.
+type QuerySlashesRequest struct {
+	// consumer_id limits the answer to one consumer; empty means all.
+	ConsumerId string `protobuf:"bytes,1,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// validator limits the answer to one of its validators, bech32; empty means all.
+	Validator string `protobuf:"bytes,2,opt,name=validator,proto3" json:"validator,omitempty"`
+	// status limits the answer; unspecified means all.
+	Status SlashStatus `protobuf:"varint,3,opt,name=status,proto3,enum=mesh.provider.v1.SlashStatus" json:"status,omitempty"`
+	// pagination selects the page.
+	Pagination *query.PageRequest `protobuf:"bytes,4,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QuerySlashesRequest) Reset()         { *m = QuerySlashesRequest{} }
+func (m *QuerySlashesRequest) String() string { return proto.CompactTextString(m) }
+func (*QuerySlashesRequest) ProtoMessage()    {}
+func (*QuerySlashesRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{42}
+}
+func (m *QuerySlashesRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QuerySlashesRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QuerySlashesRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QuerySlashesRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QuerySlashesRequest.Merge(m, src)
+}
+func (m *QuerySlashesRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *QuerySlashesRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_QuerySlashesRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QuerySlashesRequest proto.InternalMessageInfo
+
+func (m *QuerySlashesRequest) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *QuerySlashesRequest) GetValidator() string {
+	if m != nil {
+		return m.Validator
+	}
+	return ""
+}
+
+func (m *QuerySlashesRequest) GetStatus() SlashStatus {
+	if m != nil {
+		return m.Status
+	}
+	return SLASH_STATUS_UNSPECIFIED
+}
+
+func (m *QuerySlashesRequest) GetPagination() *query.PageRequest {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
+// SlashView is a slash with addresses as text.
+type SlashView struct {
+	// record is the slash.
+	Record SlashRecord `protobuf:"bytes,1,opt,name=record,proto3" json:"record"`
+	// validator is the operator address, bech32 with the consumer's prefix.
+	Validator string `protobuf:"bytes,2,opt,name=validator,proto3" json:"validator,omitempty"`
+	// submitter is the account that brought the proof, empty for claims.
+	Submitter string `protobuf:"bytes,3,opt,name=submitter,proto3" json:"submitter,omitempty"`
+}
+
+func (m *SlashView) Reset()         { *m = SlashView{} }
+func (m *SlashView) String() string { return proto.CompactTextString(m) }
+func (*SlashView) ProtoMessage()    {}
+func (*SlashView) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{43}
+}
+func (m *SlashView) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *SlashView) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_SlashView.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *SlashView) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_SlashView.Merge(m, src)
+}
+func (m *SlashView) XXX_Size() int {
+	return m.Size()
+}
+func (m *SlashView) XXX_DiscardUnknown() {
+	xxx_messageInfo_SlashView.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_SlashView proto.InternalMessageInfo
+
+func (m *SlashView) GetRecord() SlashRecord {
+	if m != nil {
+		return m.Record
+	}
+	return SlashRecord{}
+}
+
+func (m *SlashView) GetValidator() string {
+	if m != nil {
+		return m.Validator
+	}
+	return ""
+}
+
+func (m *SlashView) GetSubmitter() string {
+	if m != nil {
+		return m.Submitter
+	}
+	return ""
+}
+
+// QuerySlashesResponse is the response of Query/Slashes.
+type QuerySlashesResponse struct {
+	// slashes are the slashes of the page.
+	Slashes []SlashView `protobuf:"bytes,1,rep,name=slashes,proto3" json:"slashes"`
+	// pagination says where the next page begins.
+	Pagination *query.PageResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QuerySlashesResponse) Reset()         { *m = QuerySlashesResponse{} }
+func (m *QuerySlashesResponse) String() string { return proto.CompactTextString(m) }
+func (*QuerySlashesResponse) ProtoMessage()    {}
+func (*QuerySlashesResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{44}
+}
+func (m *QuerySlashesResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QuerySlashesResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QuerySlashesResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QuerySlashesResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QuerySlashesResponse.Merge(m, src)
+}
+func (m *QuerySlashesResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QuerySlashesResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QuerySlashesResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QuerySlashesResponse proto.InternalMessageInfo
+
+func (m *QuerySlashesResponse) GetSlashes() []SlashView {
+	if m != nil {
+		return m.Slashes
+	}
+	return nil
+}
+
+func (m *QuerySlashesResponse) GetPagination() *query.PageResponse {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
+// QuerySlashRequest is the request of Query/Slash.
+type QuerySlashRequest struct {
+	// id is the slash's id.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+}
+
+func (m *QuerySlashRequest) Reset()         { *m = QuerySlashRequest{} }
+func (m *QuerySlashRequest) String() string { return proto.CompactTextString(m) }
+func (*QuerySlashRequest) ProtoMessage()    {}
+func (*QuerySlashRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{45}
+}
+func (m *QuerySlashRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QuerySlashRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QuerySlashRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QuerySlashRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QuerySlashRequest.Merge(m, src)
+}
+func (m *QuerySlashRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *QuerySlashRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_QuerySlashRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QuerySlashRequest proto.InternalMessageInfo
+
+func (m *QuerySlashRequest) GetId() uint64 {
+	if m != nil {
+		return m.Id
+	}
+	return 0
+}
+
+// QuerySlashResponse is the response of Query/Slash.
+type QuerySlashResponse struct {
+	// slash is the slash.
+	Slash SlashView `protobuf:"bytes,1,opt,name=slash,proto3" json:"slash"`
+}
+
+func (m *QuerySlashResponse) Reset()         { *m = QuerySlashResponse{} }
+func (m *QuerySlashResponse) String() string { return proto.CompactTextString(m) }
+func (*QuerySlashResponse) ProtoMessage()    {}
+func (*QuerySlashResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{46}
+}
+func (m *QuerySlashResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QuerySlashResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QuerySlashResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QuerySlashResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QuerySlashResponse.Merge(m, src)
+}
+func (m *QuerySlashResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QuerySlashResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QuerySlashResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QuerySlashResponse proto.InternalMessageInfo
+
+func (m *QuerySlashResponse) GetSlash() SlashView {
+	if m != nil {
+		return m.Slash
+	}
+	return SlashView{}
+}
+
+// QueryMeterRequest is the request of Query/Meter.
+type QueryMeterRequest struct {
+	// consumer_id is the consumer.
+	ConsumerId string `protobuf:"bytes,1,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+}
+
+func (m *QueryMeterRequest) Reset()         { *m = QueryMeterRequest{} }
+func (m *QueryMeterRequest) String() string { return proto.CompactTextString(m) }
+func (*QueryMeterRequest) ProtoMessage()    {}
+func (*QueryMeterRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{47}
+}
+func (m *QueryMeterRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryMeterRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryMeterRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryMeterRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryMeterRequest.Merge(m, src)
+}
+func (m *QueryMeterRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryMeterRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryMeterRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryMeterRequest proto.InternalMessageInfo
+
+func (m *QueryMeterRequest) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+// QueryMeterResponse is the response of Query/Meter.
+type QueryMeterResponse struct {
+	// meter is the meter as stored.
+	Meter SlashMeter `protobuf:"bytes,1,opt,name=meter,proto3" json:"meter"`
+	// available is what unproven slashes may take now, in provider tokens, rounded down.
+	Available cosmossdk_io_math.Int `protobuf:"bytes,2,opt,name=available,proto3,customtype=cosmossdk.io/math.Int" json:"available"`
+	// pending is how many slashes of the consumer are pending.
+	Pending uint64 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
+}
+
+func (m *QueryMeterResponse) Reset()         { *m = QueryMeterResponse{} }
+func (m *QueryMeterResponse) String() string { return proto.CompactTextString(m) }
+func (*QueryMeterResponse) ProtoMessage()    {}
+func (*QueryMeterResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{48}
+}
+func (m *QueryMeterResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryMeterResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryMeterResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryMeterResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryMeterResponse.Merge(m, src)
+}
+func (m *QueryMeterResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryMeterResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryMeterResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryMeterResponse proto.InternalMessageInfo
+
+func (m *QueryMeterResponse) GetMeter() SlashMeter {
+	if m != nil {
+		return m.Meter
+	}
+	return SlashMeter{}
+}
+
+func (m *QueryMeterResponse) GetPending() uint64 {
+	if m != nil {
+		return m.Pending
+	}
+	return 0
+}
+
+// QuerySettlementRequest is the request of Query/Settlement.
+type QuerySettlementRequest struct {
+}
+
+func (m *QuerySettlementRequest) Reset()         { *m = QuerySettlementRequest{} }
+func (m *QuerySettlementRequest) String() string { return proto.CompactTextString(m) }
+func (*QuerySettlementRequest) ProtoMessage()    {}
+func (*QuerySettlementRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{49}
+}
+func (m *QuerySettlementRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QuerySettlementRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QuerySettlementRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QuerySettlementRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QuerySettlementRequest.Merge(m, src)
+}
+func (m *QuerySettlementRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *QuerySettlementRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_QuerySettlementRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QuerySettlementRequest proto.InternalMessageInfo
+
+// QuerySettlementResponse is the response of Query/Settlement.
+type QuerySettlementResponse struct {
+	// totals are the sums since genesis.
+	Totals SlashTotals `protobuf:"bytes,1,opt,name=totals,proto3" json:"totals"`
+	// oldest_debt is when the debt that waits longest began; zero time if there is none.
+	OldestDebt time.Time `protobuf:"bytes,2,opt,name=oldest_debt,json=oldestDebt,proto3,stdtime" json:"oldest_debt"`
+	// pending_slashes is how many slashes are pending.
+	PendingSlashes uint64 `protobuf:"varint,3,opt,name=pending_slashes,json=pendingSlashes,proto3" json:"pending_slashes,omitempty"`
+	// native_slash_walks are the walks over delegators of slashed validators of this chain.
+	NativeSlashWalks []NativeSlashWalk `protobuf:"bytes,4,rep,name=native_slash_walks,json=nativeSlashWalks,proto3" json:"native_slash_walks"`
+	// pool_walks is how many pools and batches are being walked.
+	PoolWalks uint64 `protobuf:"varint,5,opt,name=pool_walks,json=poolWalks,proto3" json:"pool_walks,omitempty"`
+	// rewards is what submitters of proofs are still to be paid, in provider tokens.
+	Rewards cosmossdk_io_math.Int `protobuf:"bytes,6,opt,name=rewards,proto3,customtype=cosmossdk.io/math.Int" json:"rewards"`
+}
+
+func (m *QuerySettlementResponse) Reset()         { *m = QuerySettlementResponse{} }
+func (m *QuerySettlementResponse) String() string { return proto.CompactTextString(m) }
+func (*QuerySettlementResponse) ProtoMessage()    {}
+func (*QuerySettlementResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{50}
+}
+func (m *QuerySettlementResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QuerySettlementResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QuerySettlementResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QuerySettlementResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QuerySettlementResponse.Merge(m, src)
+}
+func (m *QuerySettlementResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QuerySettlementResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QuerySettlementResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QuerySettlementResponse proto.InternalMessageInfo
+
+func (m *QuerySettlementResponse) GetTotals() SlashTotals {
+	if m != nil {
+		return m.Totals
+	}
+	return SlashTotals{}
+}
+
+func (m *QuerySettlementResponse) GetOldestDebt() time.Time {
+	if m != nil {
+		return m.OldestDebt
+	}
+	return time.Time{}
+}
+
+func (m *QuerySettlementResponse) GetPendingSlashes() uint64 {
+	if m != nil {
+		return m.PendingSlashes
+	}
+	return 0
+}
+
+func (m *QuerySettlementResponse) GetNativeSlashWalks() []NativeSlashWalk {
+	if m != nil {
+		return m.NativeSlashWalks
+	}
+	return nil
+}
+
+func (m *QuerySettlementResponse) GetPoolWalks() uint64 {
+	if m != nil {
+		return m.PoolWalks
+	}
+	return 0
+}
+
+// QueryDebtsRequest is the request of Query/Debts.
+type QueryDebtsRequest struct {
+	// pagination selects the page.
+	Pagination *query.PageRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QueryDebtsRequest) Reset()         { *m = QueryDebtsRequest{} }
+func (m *QueryDebtsRequest) String() string { return proto.CompactTextString(m) }
+func (*QueryDebtsRequest) ProtoMessage()    {}
+func (*QueryDebtsRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{51}
+}
+func (m *QueryDebtsRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryDebtsRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryDebtsRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryDebtsRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryDebtsRequest.Merge(m, src)
+}
+func (m *QueryDebtsRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryDebtsRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryDebtsRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryDebtsRequest proto.InternalMessageInfo
+
+func (m *QueryDebtsRequest) GetPagination() *query.PageRequest {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
+// Debt is what a delegator owes.
+type Debt struct {
+	// delegator is the account address.
+	Delegator string `protobuf:"bytes,1,opt,name=delegator,proto3" json:"delegator,omitempty"`
+	// amount is the debt, in provider tokens; what has not been settled yet is not in it.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,2,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+	// since is when it began.
+	Since time.Time `protobuf:"bytes,3,opt,name=since,proto3,stdtime" json:"since"`
+}
+
+func (m *Debt) Reset()         { *m = Debt{} }
+func (m *Debt) String() string { return proto.CompactTextString(m) }
+func (*Debt) ProtoMessage()    {}
+func (*Debt) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{52}
+}
+func (m *Debt) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Debt) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Debt.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Debt) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Debt.Merge(m, src)
+}
+func (m *Debt) XXX_Size() int {
+	return m.Size()
+}
+func (m *Debt) XXX_DiscardUnknown() {
+	xxx_messageInfo_Debt.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Debt proto.InternalMessageInfo
+
+func (m *Debt) GetDelegator() string {
+	if m != nil {
+		return m.Delegator
+	}
+	return ""
+}
+
+func (m *Debt) GetSince() time.Time {
+	if m != nil {
+		return m.Since
+	}
+	return time.Time{}
+}
+
+// QueryDebtsResponse is the response of Query/Debts.
+type QueryDebtsResponse struct {
+	// debts are the debts of the page.
+	Debts []Debt `protobuf:"bytes,1,rep,name=debts,proto3" json:"debts"`
+	// pagination says where the next page begins.
+	Pagination *query.PageResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QueryDebtsResponse) Reset()         { *m = QueryDebtsResponse{} }
+func (m *QueryDebtsResponse) String() string { return proto.CompactTextString(m) }
+func (*QueryDebtsResponse) ProtoMessage()    {}
+func (*QueryDebtsResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{53}
+}
+func (m *QueryDebtsResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryDebtsResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryDebtsResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryDebtsResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryDebtsResponse.Merge(m, src)
+}
+func (m *QueryDebtsResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryDebtsResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryDebtsResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryDebtsResponse proto.InternalMessageInfo
+
+func (m *QueryDebtsResponse) GetDebts() []Debt {
+	if m != nil {
+		return m.Debts
+	}
+	return nil
+}
+
+func (m *QueryDebtsResponse) GetPagination() *query.PageResponse {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
+// QueryShortfallsRequest is the request of Query/Shortfalls.
+type QueryShortfallsRequest struct {
+	// pagination selects the page.
+	Pagination *query.PageRequest `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QueryShortfallsRequest) Reset()         { *m = QueryShortfallsRequest{} }
+func (m *QueryShortfallsRequest) String() string { return proto.CompactTextString(m) }
+func (*QueryShortfallsRequest) ProtoMessage()    {}
+func (*QueryShortfallsRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{54}
+}
+func (m *QueryShortfallsRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryShortfallsRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryShortfallsRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryShortfallsRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryShortfallsRequest.Merge(m, src)
+}
+func (m *QueryShortfallsRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryShortfallsRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryShortfallsRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryShortfallsRequest proto.InternalMessageInfo
+
+func (m *QueryShortfallsRequest) GetPagination() *query.PageRequest {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
+// ShortfallView is a shortfall with its address as text.
+type ShortfallView struct {
+	// delegator is the account address.
+	Delegator string `protobuf:"bytes,1,opt,name=delegator,proto3" json:"delegator,omitempty"`
+	// amount is the sum, in provider tokens.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,2,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+}
+
+func (m *ShortfallView) Reset()         { *m = ShortfallView{} }
+func (m *ShortfallView) String() string { return proto.CompactTextString(m) }
+func (*ShortfallView) ProtoMessage()    {}
+func (*ShortfallView) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{55}
+}
+func (m *ShortfallView) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *ShortfallView) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_ShortfallView.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *ShortfallView) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_ShortfallView.Merge(m, src)
+}
+func (m *ShortfallView) XXX_Size() int {
+	return m.Size()
+}
+func (m *ShortfallView) XXX_DiscardUnknown() {
+	xxx_messageInfo_ShortfallView.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_ShortfallView proto.InternalMessageInfo
+
+func (m *ShortfallView) GetDelegator() string {
+	if m != nil {
+		return m.Delegator
+	}
+	return ""
+}
+
+// QueryShortfallsResponse is the response of Query/Shortfalls.
+type QueryShortfallsResponse struct {
+	// shortfalls are the shortfalls of the page.
+	Shortfalls []ShortfallView `protobuf:"bytes,1,rep,name=shortfalls,proto3" json:"shortfalls"`
+	// pagination says where the next page begins.
+	Pagination *query.PageResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QueryShortfallsResponse) Reset()         { *m = QueryShortfallsResponse{} }
+func (m *QueryShortfallsResponse) String() string { return proto.CompactTextString(m) }
+func (*QueryShortfallsResponse) ProtoMessage()    {}
+func (*QueryShortfallsResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_47b52c1714a7b96f, []int{56}
+}
+func (m *QueryShortfallsResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryShortfallsResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryShortfallsResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryShortfallsResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryShortfallsResponse.Merge(m, src)
+}
+func (m *QueryShortfallsResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryShortfallsResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryShortfallsResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryShortfallsResponse proto.InternalMessageInfo
+
+func (m *QueryShortfallsResponse) GetShortfalls() []ShortfallView {
+	if m != nil {
+		return m.Shortfalls
+	}
+	return nil
+}
+
+func (m *QueryShortfallsResponse) GetPagination() *query.PageResponse {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
 func init() {
 	proto.RegisterType((*QueryParamsRequest)(nil), "mesh.provider.v1.QueryParamsRequest")
 	proto.RegisterType((*QueryParamsResponse)(nil), "mesh.provider.v1.QueryParamsResponse")
@@ -2555,175 +3370,227 @@ func init() {
 	proto.RegisterType((*ClientHeight)(nil), "mesh.provider.v1.ClientHeight")
 	proto.RegisterType((*QueryHeightsRequest)(nil), "mesh.provider.v1.QueryHeightsRequest")
 	proto.RegisterType((*QueryHeightsResponse)(nil), "mesh.provider.v1.QueryHeightsResponse")
+	proto.RegisterType((*QuerySlashesRequest)(nil), "mesh.provider.v1.QuerySlashesRequest")
+	proto.RegisterType((*SlashView)(nil), "mesh.provider.v1.SlashView")
+	proto.RegisterType((*QuerySlashesResponse)(nil), "mesh.provider.v1.QuerySlashesResponse")
+	proto.RegisterType((*QuerySlashRequest)(nil), "mesh.provider.v1.QuerySlashRequest")
+	proto.RegisterType((*QuerySlashResponse)(nil), "mesh.provider.v1.QuerySlashResponse")
+	proto.RegisterType((*QueryMeterRequest)(nil), "mesh.provider.v1.QueryMeterRequest")
+	proto.RegisterType((*QueryMeterResponse)(nil), "mesh.provider.v1.QueryMeterResponse")
+	proto.RegisterType((*QuerySettlementRequest)(nil), "mesh.provider.v1.QuerySettlementRequest")
+	proto.RegisterType((*QuerySettlementResponse)(nil), "mesh.provider.v1.QuerySettlementResponse")
+	proto.RegisterType((*QueryDebtsRequest)(nil), "mesh.provider.v1.QueryDebtsRequest")
+	proto.RegisterType((*Debt)(nil), "mesh.provider.v1.Debt")
+	proto.RegisterType((*QueryDebtsResponse)(nil), "mesh.provider.v1.QueryDebtsResponse")
+	proto.RegisterType((*QueryShortfallsRequest)(nil), "mesh.provider.v1.QueryShortfallsRequest")
+	proto.RegisterType((*ShortfallView)(nil), "mesh.provider.v1.ShortfallView")
+	proto.RegisterType((*QueryShortfallsResponse)(nil), "mesh.provider.v1.QueryShortfallsResponse")
 }
 
 func init() { proto.RegisterFile("mesh/provider/v1/query.proto", fileDescriptor_47b52c1714a7b96f) }
 
 var fileDescriptor_47b52c1714a7b96f = []byte{
-	// 2600 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xcc, 0x59, 0xcf, 0x6f, 0x1b, 0xc7,
-	0xf5, 0xf7, 0x52, 0x24, 0x45, 0x3e, 0xc9, 0x92, 0x3d, 0x96, 0x6d, 0x9a, 0x96, 0x25, 0x79, 0x9d,
-	0xaf, 0xad, 0x38, 0x30, 0x19, 0xc9, 0xb1, 0xf3, 0x4d, 0x1d, 0x5b, 0x90, 0x64, 0x3b, 0x16, 0xea,
-	0x34, 0x0e, 0x9d, 0xa6, 0x40, 0x73, 0x20, 0x96, 0xdc, 0x11, 0xb9, 0xd0, 0x72, 0x87, 0xde, 0x5d,
-	0xca, 0x12, 0x5c, 0xb7, 0x48, 0x8a, 0x1e, 0x8a, 0x02, 0x6d, 0x80, 0xb4, 0x68, 0x51, 0x14, 0xfd,
-	0x71, 0x28, 0x50, 0xa0, 0x08, 0xd0, 0x83, 0xd1, 0x22, 0xfd, 0x03, 0x8a, 0x1c, 0x03, 0xe7, 0x52,
-	0xf4, 0x90, 0x16, 0x76, 0x81, 0x9e, 0xfa, 0x0f, 0x14, 0x3d, 0x14, 0x33, 0xf3, 0x66, 0xb9, 0xe4,
-	0x6a, 0xc5, 0x1f, 0x26, 0xdc, 0x5e, 0x04, 0xcd, 0xf0, 0xfd, 0xf8, 0xcc, 0xfb, 0x35, 0x6f, 0xdf,
-	0xc0, 0x6c, 0x83, 0x7a, 0xf5, 0x62, 0xd3, 0x65, 0xdb, 0x96, 0x49, 0xdd, 0xe2, 0xf6, 0x52, 0xf1,
-	0x5e, 0x8b, 0xba, 0xbb, 0x85, 0xa6, 0xcb, 0x7c, 0x46, 0x0e, 0xf1, 0x5f, 0x0b, 0xea, 0xd7, 0xc2,
-	0xf6, 0x52, 0xfe, 0xb0, 0xd1, 0xb0, 0x1c, 0x56, 0x14, 0x7f, 0x25, 0x51, 0xfe, 0x7c, 0x95, 0x79,
-	0x0d, 0xe6, 0x15, 0x2b, 0x86, 0x47, 0x25, 0x77, 0x71, 0x7b, 0xa9, 0x42, 0x7d, 0x63, 0xa9, 0xd8,
-	0x34, 0x6a, 0x96, 0x63, 0xf8, 0x16, 0x73, 0x90, 0xf6, 0x84, 0xa4, 0x2d, 0x8b, 0x55, 0x51, 0x2e,
-	0xf0, 0xa7, 0x99, 0x1a, 0xab, 0x31, 0xb9, 0xcf, 0xff, 0xc3, 0xdd, 0xd9, 0x1a, 0x63, 0x35, 0x9b,
-	0x16, 0x8d, 0xa6, 0x55, 0x34, 0x1c, 0x87, 0xf9, 0x42, 0x9a, 0xe2, 0x99, 0xc3, 0x5f, 0xc5, 0xaa,
-	0xd2, 0xda, 0x2c, 0x9a, 0x2d, 0x37, 0xac, 0x6e, 0xbe, 0xfb, 0x77, 0xdf, 0x6a, 0x50, 0xcf, 0x37,
-	0x1a, 0x4d, 0x45, 0x10, 0x39, 0x7e, 0x70, 0x58, 0x44, 0x25, 0x08, 0xf8, 0xbe, 0x51, 0xdd, 0xa2,
-	0xbe, 0xdc, 0xd5, 0x67, 0x80, 0xbc, 0xcd, 0x0f, 0x7a, 0xc7, 0x70, 0x8d, 0x86, 0x57, 0xa2, 0xf7,
-	0x5a, 0xd4, 0xf3, 0xf5, 0x12, 0x1c, 0xe9, 0xd8, 0xf5, 0x9a, 0xcc, 0xf1, 0x28, 0xb9, 0x02, 0xe9,
-	0xa6, 0xd8, 0xc9, 0x69, 0x0b, 0xda, 0xe2, 0xc4, 0x72, 0xae, 0xd0, 0x6d, 0xd5, 0x82, 0xe4, 0x58,
-	0xcb, 0x7e, 0xfa, 0xc5, 0xfc, 0x81, 0xdf, 0xfc, 0xe3, 0x77, 0xe7, 0xb5, 0x12, 0xb2, 0xe8, 0x47,
-	0xe0, 0xb0, 0x90, 0x79, 0xa3, 0xc9, 0xaa, 0x75, 0xa5, 0xe8, 0xe3, 0x31, 0xd4, 0x8f, 0xbb, 0xa8,
-	0xe8, 0x2a, 0xa4, 0x28, 0xdf, 0x40, 0x3d, 0xb3, 0x51, 0x3d, 0x82, 0xfe, 0xae, 0x6f, 0xf8, 0x34,
-	0xac, 0x4b, 0x72, 0x91, 0x35, 0x18, 0xa7, 0x8e, 0xe9, 0x95, 0x0d, 0x3f, 0x97, 0x10, 0x02, 0xf2,
-	0x05, 0x69, 0xbe, 0x82, 0x32, 0x5f, 0xe1, 0x1d, 0x65, 0xbe, 0xb5, 0x83, 0x9c, 0xfd, 0xc3, 0xbf,
-	0xce, 0x6b, 0x08, 0x97, 0x73, 0xae, 0xfa, 0xe4, 0x1d, 0x98, 0xe4, 0xfe, 0xde, 0xa6, 0x65, 0xe1,
-	0x87, 0xdc, 0xd8, 0x82, 0xb6, 0x98, 0x5d, 0x5b, 0xe2, 0xc4, 0x7f, 0xf9, 0x62, 0xfe, 0xa4, 0x74,
-	0xb8, 0x67, 0x6e, 0x15, 0x2c, 0x56, 0x6c, 0x18, 0x7e, 0xbd, 0x70, 0x9b, 0xd6, 0x8c, 0xea, 0xee,
-	0x75, 0x5a, 0x7d, 0xfc, 0xe8, 0x02, 0x60, 0x3c, 0x5c, 0xa7, 0xd5, 0xd2, 0x84, 0x14, 0x53, 0xe2,
-	0x52, 0xc8, 0x31, 0x48, 0x37, 0x0c, 0x77, 0x8b, 0x9a, 0xb9, 0xe4, 0x82, 0xb6, 0x98, 0x2c, 0xe1,
-	0x8a, 0xcc, 0x40, 0xea, 0xbe, 0x61, 0x6f, 0x79, 0xb9, 0x94, 0xd8, 0x96, 0x0b, 0x72, 0x0a, 0x40,
-	0x28, 0x2f, 0xf3, 0x65, 0x2e, 0xbd, 0xa0, 0x2d, 0x66, 0x4a, 0x59, 0xb1, 0xf3, 0x35, 0xc3, 0xde,
-	0x22, 0x27, 0x21, 0x5b, 0x67, 0xb6, 0xe9, 0x95, 0xcd, 0x16, 0xcd, 0x8d, 0x0b, 0xc6, 0x8c, 0xd8,
-	0xb8, 0xde, 0xa2, 0x64, 0x11, 0x0e, 0x55, 0x0c, 0xbf, 0x5a, 0x2f, 0xd3, 0x6d, 0xea, 0xf8, 0x92,
-	0x26, 0x23, 0x68, 0xa6, 0xc4, 0xfe, 0x0d, 0xb1, 0xcd, 0x29, 0xcf, 0xc3, 0x61, 0xdb, 0xf0, 0xfc,
-	0x32, 0x1e, 0xd7, 0xb3, 0x0d, 0xaf, 0x9e, 0xcb, 0x2e, 0x68, 0x8b, 0x63, 0xa5, 0x69, 0xfe, 0xc3,
-	0x57, 0xc4, 0xfe, 0x5d, 0xbe, 0xad, 0xff, 0x33, 0x01, 0x93, 0xeb, 0xcc, 0xf1, 0x5a, 0x0d, 0xea,
-	0x6e, 0x38, 0x9b, 0x8c, 0xac, 0x42, 0xa6, 0x8a, 0x6b, 0x74, 0x56, 0x3e, 0xea, 0x2c, 0xc5, 0x11,
-	0x76, 0x55, 0xc0, 0x46, 0xae, 0xc1, 0x78, 0xd3, 0xb0, 0x5c, 0xcb, 0xa9, 0xa1, 0xb7, 0x4e, 0xec,
-	0x15, 0x56, 0x82, 0x20, 0x2c, 0x40, 0x31, 0x91, 0x9b, 0x90, 0xf5, 0x76, 0x9d, 0x2a, 0x35, 0xb9,
-	0xbf, 0xc7, 0x06, 0xf5, 0x77, 0x46, 0xf2, 0xae, 0xfa, 0xe4, 0x0d, 0x00, 0x25, 0xa7, 0x46, 0x85,
-	0x7f, 0x38, 0x94, 0x6e, 0x41, 0xd7, 0x31, 0x2f, 0xa5, 0x9c, 0x9f, 0x04, 0x72, 0x10, 0xc3, 0x6a,
-	0x8d, 0x92, 0x0d, 0x98, 0x40, 0xd3, 0x8b, 0x18, 0x4e, 0x0d, 0x28, 0x09, 0xa4, 0x7f, 0x38, 0xaf,
-	0x5e, 0x86, 0xa3, 0x22, 0x3d, 0x94, 0x05, 0x55, 0x86, 0x92, 0x9b, 0x00, 0xed, 0x92, 0x84, 0x96,
-	0x3f, 0x5b, 0xc0, 0xb0, 0xe3, 0xf5, 0xab, 0x20, 0xab, 0x1f, 0xd6, 0xaf, 0xc2, 0x1d, 0xa3, 0x46,
-	0x91, 0xb7, 0x14, 0xe2, 0xd4, 0x7f, 0xad, 0xc1, 0xb1, 0x6e, 0x0d, 0x98, 0x84, 0x6b, 0x90, 0x55,
-	0x3e, 0xe2, 0x09, 0x3f, 0xb6, 0x38, 0xb1, 0x3c, 0x17, 0xef, 0x5b, 0x1e, 0x0d, 0x6b, 0x49, 0x7e,
-	0x92, 0x52, 0x9b, 0x8d, 0xdb, 0x34, 0x04, 0x53, 0xba, 0xf7, 0x5c, 0x4f, 0x98, 0x12, 0x40, 0x07,
-	0xce, 0x57, 0x61, 0xa6, 0x03, 0xa6, 0xb2, 0xc3, 0x3c, 0x4c, 0x28, 0x6d, 0x65, 0xcb, 0x14, 0x86,
-	0xc8, 0x96, 0x40, 0x6d, 0x6d, 0x98, 0xfa, 0xbb, 0x5d, 0x16, 0x0c, 0xd5, 0x98, 0xa4, 0xe5, 0x6c,
-	0x32, 0xb4, 0x5d, 0xaf, 0x93, 0x85, 0x02, 0x4f, 0xb0, 0xe9, 0x7f, 0xd2, 0xe0, 0xa8, 0xa2, 0x78,
-	0xd7, 0xb0, 0x2d, 0xd3, 0xf0, 0x99, 0x4c, 0x89, 0x3c, 0x64, 0x58, 0x93, 0xba, 0x7c, 0x8d, 0x78,
-	0x82, 0x35, 0xb9, 0x0d, 0xd9, 0x6d, 0x45, 0x8c, 0xe6, 0x38, 0x13, 0xaf, 0x39, 0x90, 0x1b, 0x56,
-	0xdf, 0x16, 0x40, 0xd6, 0x21, 0xed, 0xb3, 0x2d, 0xea, 0x78, 0x58, 0x9d, 0x5e, 0xc2, 0xea, 0x74,
-	0x34, 0x5a, 0x9d, 0x36, 0x1c, 0x3f, 0x54, 0x97, 0x36, 0x1c, 0xbf, 0x84, 0xac, 0xfa, 0x77, 0x35,
-	0x98, 0xeb, 0xb0, 0x50, 0xa0, 0xd5, 0xeb, 0xd7, 0xc8, 0x5d, 0xd1, 0x98, 0x18, 0x3a, 0x1a, 0x3f,
-	0xd1, 0x60, 0x3e, 0x16, 0x0b, 0xfa, 0xed, 0x4d, 0x80, 0xc0, 0x02, 0x2a, 0x2e, 0xcf, 0xf5, 0x61,
-	0xc3, 0x50, 0x80, 0x86, 0x04, 0x8c, 0x2e, 0x42, 0x1b, 0x90, 0xb9, 0xc3, 0x98, 0x2d, 0x42, 0x60,
-	0x0a, 0x12, 0x68, 0xa7, 0x64, 0x29, 0x61, 0x99, 0x1d, 0x21, 0x91, 0xe8, 0x0a, 0x89, 0x4b, 0x90,
-	0x6c, 0x32, 0x66, 0x63, 0xe5, 0x3a, 0xb6, 0x47, 0xed, 0x63, 0xcc, 0xee, 0x88, 0x3f, 0x4e, 0xae,
-	0x7f, 0x03, 0xaf, 0x53, 0xfe, 0xeb, 0xf3, 0x77, 0xd4, 0x8f, 0x34, 0xd5, 0x37, 0x48, 0xf5, 0xe8,
-	0x9b, 0xcb, 0x90, 0xe2, 0xe0, 0x94, 0x5b, 0xf2, 0x7b, 0x1f, 0x26, 0xe4, 0x09, 0x49, 0x3e, 0x3a,
-	0x27, 0xbc, 0x0d, 0x87, 0x02, 0x58, 0x7d, 0x1b, 0x65, 0xb6, 0x3b, 0x29, 0xb3, 0xa1, 0x24, 0xd3,
-	0x7f, 0xaf, 0x85, 0x2c, 0x1d, 0x9c, 0xf4, 0x35, 0xf4, 0x5a, 0xec, 0x9d, 0x17, 0x1c, 0xb4, 0xdb,
-	0x73, 0xe4, 0x34, 0x4c, 0xd2, 0x1d, 0x5a, 0x6d, 0xf9, 0xd4, 0x2c, 0x7b, 0xf4, 0x9e, 0xd0, 0x98,
-	0x2c, 0x4d, 0xa8, 0xbd, 0xbb, 0xf4, 0x1e, 0x59, 0x87, 0xe9, 0x80, 0xa4, 0x4e, 0xad, 0x5a, 0x5d,
-	0x5d, 0x6c, 0xd3, 0x52, 0xd1, 0xf6, 0x52, 0xe1, 0x96, 0xd8, 0x0e, 0x4b, 0x9f, 0x52, 0x2c, 0xf2,
-	0x27, 0x9e, 0x4c, 0xd9, 0x35, 0x7e, 0x95, 0x88, 0x90, 0xbc, 0x02, 0x29, 0x71, 0xaf, 0x0c, 0x86,
-	0x58, 0xf2, 0xf0, 0x4e, 0xe3, 0xbe, 0x61, 0xf9, 0x5e, 0x79, 0xb3, 0x1d, 0xc0, 0x62, 0xe3, 0x26,
-	0x73, 0x49, 0x09, 0xa6, 0x6d, 0xc3, 0xa7, 0x9e, 0x5f, 0x6e, 0x18, 0x7e, 0xcb, 0xb5, 0xfc, 0xdd,
-	0xc1, 0x6f, 0xe1, 0x29, 0x29, 0xe1, 0x4d, 0x14, 0xa0, 0x7f, 0x13, 0x1b, 0x50, 0x81, 0x9f, 0x3e,
-	0xff, 0xf8, 0xfe, 0x99, 0x86, 0xf7, 0x4d, 0x00, 0x20, 0x68, 0x81, 0xc7, 0x2b, 0x72, 0x0b, 0x63,
-	0xfc, 0x64, 0xd4, 0x90, 0x81, 0xd1, 0x31, 0xc8, 0x15, 0xc7, 0xe8, 0xc2, 0xfc, 0xb7, 0x09, 0x98,
-	0xbc, 0xc3, 0x3c, 0x8b, 0x2f, 0x84, 0x77, 0x8f, 0xc3, 0x38, 0x8f, 0xad, 0x72, 0x50, 0x75, 0xd2,
-	0x7c, 0xb9, 0x61, 0x76, 0x5b, 0x2c, 0x11, 0xb1, 0x58, 0xb8, 0x34, 0x8d, 0x75, 0x95, 0xa6, 0x55,
-	0xc8, 0x34, 0x51, 0x0b, 0xf6, 0x43, 0x7b, 0x86, 0x8d, 0xa4, 0xe8, 0x68, 0xee, 0x14, 0x1b, 0x59,
-	0x85, 0xd4, 0xb6, 0x61, 0xb7, 0xa8, 0xe8, 0x82, 0x06, 0xbc, 0xa1, 0x24, 0x27, 0x59, 0x81, 0x24,
-	0xbb, 0x4f, 0x4d, 0xd1, 0xff, 0x0e, 0x28, 0x41, 0x30, 0xea, 0x3f, 0xd6, 0xb0, 0x07, 0x50, 0x50,
-	0x83, 0x78, 0xba, 0x0c, 0x59, 0x93, 0xda, 0xb4, 0xd6, 0xbe, 0xab, 0xd7, 0x72, 0x8f, 0x1f, 0x5d,
-	0x98, 0x41, 0x11, 0xab, 0xa6, 0xe9, 0x52, 0xcf, 0xbb, 0xeb, 0xf3, 0x3e, 0xb3, 0xd4, 0x26, 0x1d,
-	0x59, 0x98, 0x05, 0xdd, 0x57, 0x08, 0x59, 0xbb, 0xfb, 0x52, 0x46, 0xdc, 0xa7, 0xfb, 0x0a, 0x07,
-	0x81, 0xea, 0xbe, 0x02, 0xb6, 0xd1, 0xc5, 0xdb, 0x07, 0x09, 0x38, 0xf8, 0x55, 0xa7, 0xc2, 0x1c,
-	0xd3, 0x72, 0x6a, 0x22, 0xe0, 0x56, 0x20, 0x55, 0xb5, 0x0d, 0xab, 0x11, 0xdf, 0x3e, 0x75, 0x40,
-	0x0b, 0x97, 0x14, 0xc1, 0xb7, 0x7f, 0x49, 0x59, 0x01, 0x10, 0xb5, 0x84, 0x7a, 0xfd, 0xf5, 0xf4,
-	0x49, 0x5e, 0x49, 0x4a, 0x59, 0xe4, 0x59, 0xf5, 0xf7, 0xaa, 0x49, 0xc9, 0x67, 0xad, 0x49, 0x41,
-	0x18, 0x05, 0x96, 0xf8, 0x5f, 0x09, 0xa3, 0x5f, 0xaa, 0x30, 0x0a, 0x21, 0x0b, 0xba, 0xdc, 0xb4,
-	0xb0, 0xb7, 0x8a, 0xa1, 0xf9, 0xa8, 0xa3, 0x3a, 0x1c, 0x8b, 0x41, 0x84, 0x4c, 0xa3, 0x8b, 0xa0,
-	0x7f, 0x6b, 0x90, 0xb9, 0x6d, 0x51, 0x59, 0xad, 0x7a, 0x96, 0xf1, 0x75, 0x48, 0x1b, 0x55, 0xfe,
-	0xd5, 0x29, 0x23, 0x63, 0xc0, 0xc6, 0x56, 0xb2, 0x92, 0x0d, 0xc8, 0xb6, 0xd4, 0xd1, 0x86, 0x69,
-	0x90, 0xdb, 0xdc, 0xbc, 0x04, 0xd9, 0x16, 0x95, 0x45, 0x70, 0xd0, 0x12, 0xc4, 0x19, 0xf5, 0x4f,
-	0xc6, 0x20, 0x7b, 0x8b, 0xda, 0xe6, 0x0d, 0xc7, 0x77, 0x77, 0xc9, 0x4a, 0xb8, 0xe1, 0x90, 0xf1,
-	0x72, 0xfa, 0xf1, 0xa3, 0x0b, 0xa7, 0x90, 0x2d, 0x68, 0x59, 0xbb, 0x02, 0xa7, 0xdd, 0xf8, 0x9f,
-	0x83, 0xe9, 0xaa, 0x4b, 0x85, 0x65, 0x55, 0x7f, 0x90, 0x10, 0x1f, 0xec, 0x53, 0x6a, 0x5b, 0xf6,
-	0x00, 0x3c, 0x0f, 0xaa, 0xac, 0xd1, 0xb4, 0xa9, 0x20, 0xf5, 0xad, 0x06, 0x1d, 0xe2, 0x6e, 0x6e,
-	0x4b, 0xe0, 0x34, 0xe4, 0x06, 0xbf, 0x02, 0x6d, 0xc3, 0xa9, 0xd2, 0x61, 0xec, 0xa1, 0x78, 0x09,
-	0x81, 0x64, 0x9d, 0xda, 0xa6, 0xb8, 0x18, 0x32, 0x25, 0xf1, 0x3f, 0xf7, 0xbb, 0x43, 0xa9, 0x39,
-	0x5c, 0xb1, 0x47, 0x56, 0x72, 0x0c, 0xd2, 0x2e, 0x35, 0x3c, 0xe6, 0x88, 0x99, 0x48, 0xb6, 0x84,
-	0x2b, 0xde, 0x9c, 0xb6, 0x1c, 0xdf, 0xb2, 0xc5, 0x18, 0xa4, 0x9f, 0x7a, 0x22, 0xc9, 0xf5, 0x3b,
-	0xc1, 0x17, 0xb2, 0xcd, 0x2b, 0x82, 0x6b, 0xd8, 0xcf, 0x98, 0xf7, 0xfa, 0xe7, 0x19, 0x38, 0x1e,
-	0x11, 0x89, 0x09, 0x3b, 0x03, 0x29, 0x93, 0x3a, 0xac, 0x81, 0x59, 0x21, 0x17, 0xdc, 0x30, 0x3c,
-	0x16, 0xa9, 0x39, 0x54, 0x42, 0x48, 0x56, 0x1e, 0xc5, 0xc2, 0xe2, 0x43, 0xe4, 0x82, 0x74, 0xcf,
-	0x97, 0x01, 0xaa, 0x01, 0xe2, 0x61, 0x9c, 0x1f, 0x62, 0xe7, 0xee, 0xe0, 0xa9, 0xe1, 0xe5, 0x52,
-	0x71, 0xdf, 0x0a, 0xaa, 0x5e, 0xa8, 0x6f, 0x05, 0x41, 0x4e, 0x6e, 0x42, 0xa6, 0x61, 0xec, 0x94,
-	0x45, 0x3e, 0x0e, 0x11, 0x25, 0xe3, 0x0d, 0x63, 0x87, 0x0b, 0x16, 0x61, 0xdc, 0x32, 0x6b, 0xd4,
-	0xf7, 0x64, 0x9c, 0x0c, 0x1a, 0xc6, 0x92, 0x37, 0x32, 0x27, 0xcc, 0x8c, 0x64, 0x4e, 0x58, 0x82,
-	0x29, 0x25, 0x95, 0x7a, 0xd4, 0xdd, 0xa6, 0x62, 0x20, 0x37, 0x20, 0xc6, 0x83, 0x28, 0x51, 0x4a,
-	0xe0, 0xee, 0x37, 0x69, 0xc5, 0xcf, 0xc1, 0x10, 0xee, 0xe7, 0x8c, 0xe4, 0x0d, 0xc8, 0xb8, 0xf4,
-	0x5e, 0xcb, 0x72, 0xa9, 0x99, 0x9b, 0x18, 0x5c, 0x48, 0xc0, 0xcc, 0x91, 0x6c, 0xba, 0x94, 0xe6,
-	0x26, 0x87, 0x40, 0xc2, 0x19, 0x79, 0x69, 0xf7, 0x7c, 0x63, 0x8b, 0x1a, 0x15, 0x9b, 0xe6, 0x0e,
-	0x0e, 0x51, 0xda, 0x03, 0x6e, 0xde, 0xd0, 0x53, 0xc7, 0x77, 0x2d, 0xea, 0xe5, 0xa6, 0xe2, 0x1a,
-	0xfa, 0xa0, 0x72, 0xab, 0x86, 0x1e, 0x39, 0x78, 0xa9, 0xa9, 0x18, 0x2e, 0xb7, 0xc7, 0xb4, 0xa8,
-	0x62, 0xb8, 0x0a, 0x8d, 0x79, 0x0f, 0xc9, 0x7d, 0x1c, 0xf3, 0xbe, 0x07, 0x47, 0x1a, 0x96, 0x53,
-	0xf6, 0xa8, 0xbd, 0x59, 0xc6, 0x72, 0xc0, 0xef, 0xd5, 0xc3, 0x83, 0x9f, 0xe0, 0x70, 0xc3, 0x72,
-	0xee, 0x52, 0x7b, 0xf3, 0x7a, 0x20, 0x45, 0xff, 0x58, 0x03, 0x78, 0xab, 0xe5, 0x57, 0xd8, 0x4e,
-	0xcf, 0x31, 0xd4, 0x35, 0x48, 0xf1, 0x23, 0xec, 0xe2, 0x8d, 0x7e, 0x2a, 0x7a, 0x64, 0x29, 0x48,
-	0x1e, 0xba, 0x63, 0xc0, 0x2e, 0x2e, 0x30, 0x7e, 0x3f, 0x37, 0x58, 0xcb, 0xf1, 0x87, 0x1a, 0x3c,
-	0x49, 0x56, 0xfd, 0x21, 0x8e, 0x10, 0xa4, 0xaa, 0xff, 0xc6, 0x27, 0xde, 0x91, 0x0e, 0xfd, 0x58,
-	0x80, 0x5f, 0x6f, 0x07, 0x84, 0x6c, 0x99, 0x66, 0xe3, 0xac, 0x13, 0xfe, 0xc4, 0x53, 0x11, 0x31,
-	0xb2, 0x86, 0xe9, 0x3b, 0x1a, 0x4c, 0xac, 0x56, 0xab, 0xdc, 0x52, 0xc2, 0x9d, 0xc3, 0xf6, 0x98,
-	0xd7, 0x60, 0xdc, 0x90, 0x62, 0xe2, 0xa7, 0xeb, 0xa8, 0xa7, 0x63, 0xba, 0x8e, 0x4c, 0xfa, 0xfb,
-	0xea, 0x4b, 0x18, 0x89, 0x82, 0x6f, 0xa7, 0xd3, 0x30, 0xc9, 0xab, 0x02, 0x73, 0xbd, 0x32, 0x73,
-	0xec, 0x5d, 0x81, 0x29, 0x53, 0x9a, 0xc0, 0xbd, 0xb7, 0x1c, 0x7b, 0x77, 0x64, 0xae, 0xfa, 0x95,
-	0xea, 0xbc, 0xdb, 0x18, 0xd0, 0x59, 0x2b, 0x90, 0x41, 0xa0, 0xca, 0x5b, 0xa7, 0x62, 0x8f, 0x17,
-	0x72, 0x57, 0xc0, 0x34, 0x3a, 0x7f, 0xfd, 0x51, 0x83, 0xcc, 0x2d, 0x66, 0x9b, 0xcf, 0xe4, 0xac,
-	0x95, 0xc8, 0x24, 0x6a, 0xc0, 0xc6, 0xf0, 0x12, 0x24, 0xeb, 0x0c, 0xaf, 0xf8, 0x3d, 0x87, 0x89,
-	0x1c, 0x62, 0xc7, 0x48, 0x8a, 0x93, 0xeb, 0xef, 0xe1, 0x88, 0x8b, 0xff, 0x3a, 0xf2, 0x27, 0x86,
-	0x60, 0x56, 0x88, 0xd2, 0xdb, 0xb3, 0x42, 0xf1, 0x58, 0x15, 0x3f, 0x2b, 0x54, 0xe6, 0x54, 0xf7,
-	0xbf, 0x20, 0x1f, 0x9d, 0xc7, 0xde, 0xd7, 0x60, 0x72, 0x9d, 0xb7, 0x11, 0x3e, 0x36, 0xcb, 0xcb,
-	0x90, 0xc6, 0x66, 0x5a, 0xeb, 0x39, 0x6c, 0x43, 0x4a, 0x72, 0x15, 0x92, 0xa2, 0xab, 0x1e, 0xf8,
-	0x9d, 0x51, 0xb0, 0x05, 0x73, 0x2e, 0xa9, 0xe0, 0xf9, 0xcf, 0xb9, 0x7e, 0xa1, 0xb2, 0x3b, 0x00,
-	0x80, 0xde, 0xb9, 0x06, 0xe3, 0xf2, 0x84, 0xfb, 0x3d, 0xfd, 0x84, 0x8c, 0xa7, 0xea, 0x20, 0x32,
-	0x8d, 0xcc, 0x4b, 0xcb, 0xff, 0x3a, 0x04, 0x29, 0x81, 0x90, 0xdc, 0x87, 0xb4, 0x7c, 0x5d, 0x26,
-	0x2f, 0x44, 0xb1, 0x44, 0x1f, 0xb1, 0xf3, 0xff, 0xd7, 0x83, 0x4a, 0x2a, 0xd3, 0x17, 0x3e, 0xf8,
-	0xfc, 0xef, 0x1f, 0x25, 0xf2, 0x24, 0x57, 0x8c, 0xbe, 0xa0, 0x4b, 0x75, 0x1e, 0xa4, 0xc4, 0x6b,
-	0x1c, 0x39, 0x13, 0x23, 0x31, 0xfc, 0xa4, 0x9d, 0x7f, 0x61, 0x7f, 0x22, 0xd4, 0x3a, 0x2f, 0xb4,
-	0x9e, 0x20, 0xc7, 0xa3, 0x5a, 0xe5, 0x1b, 0xf6, 0xb7, 0x35, 0xc8, 0x06, 0x6f, 0x72, 0xe4, 0x5c,
-	0x8c, 0xd0, 0xee, 0x77, 0xc1, 0xfc, 0x62, 0x6f, 0x42, 0x44, 0x70, 0x46, 0x20, 0x38, 0x45, 0x4e,
-	0x46, 0x11, 0xb4, 0xdf, 0xef, 0xbe, 0xaf, 0x41, 0x46, 0xb1, 0x92, 0xb3, 0x3d, 0x64, 0x2b, 0x0c,
-	0xe7, 0x7a, 0xd2, 0x21, 0x84, 0x25, 0x01, 0xe1, 0x25, 0xf2, 0xe2, 0x3e, 0x10, 0x8a, 0x0f, 0x42,
-	0x99, 0xf0, 0x90, 0xfc, 0x41, 0x03, 0x12, 0x7d, 0x1c, 0x22, 0x2f, 0xf7, 0x50, 0x19, 0x79, 0xd3,
-	0xca, 0x2f, 0x0d, 0xc0, 0x81, 0x70, 0x5f, 0x17, 0x70, 0x2f, 0x93, 0x57, 0xfa, 0x86, 0x5b, 0x0c,
-	0x3d, 0x34, 0x7d, 0x4f, 0x83, 0x94, 0x78, 0x2d, 0x89, 0x0d, 0xa3, 0xf0, 0x53, 0x4e, 0x6c, 0x18,
-	0x75, 0x3c, 0xb8, 0xe8, 0xaf, 0x0a, 0x48, 0x4b, 0xa4, 0xd8, 0x3f, 0x24, 0xf9, 0xe2, 0xf2, 0x43,
-	0x0d, 0x92, 0x5c, 0x14, 0xd1, 0xf7, 0xd1, 0xa3, 0xb0, 0x9c, 0xd9, 0x97, 0x06, 0xa1, 0xac, 0x0b,
-	0x28, 0x57, 0xc9, 0x95, 0x01, 0xa1, 0x14, 0x1f, 0x04, 0x46, 0x7a, 0x48, 0x3e, 0xd2, 0x60, 0x1c,
-	0x47, 0xee, 0x24, 0x2e, 0x7f, 0x3b, 0xdf, 0x04, 0xf2, 0x67, 0x7b, 0x91, 0x21, 0xbe, 0xd7, 0x04,
-	0xbe, 0x8b, 0x64, 0xa9, 0x7f, 0x7c, 0x6a, 0x6e, 0xff, 0x53, 0x0d, 0xb2, 0xc1, 0x84, 0x36, 0x36,
-	0x17, 0xbb, 0xa7, 0xcb, 0xb1, 0xb9, 0x18, 0x19, 0xf6, 0xea, 0x5f, 0x12, 0xd8, 0x5e, 0x21, 0xcb,
-	0x51, 0x6c, 0x41, 0x73, 0xe0, 0x15, 0x1f, 0x04, 0xff, 0x73, 0xd3, 0x29, 0x38, 0x1c, 0x5c, 0x30,
-	0xc2, 0x8b, 0x05, 0xd7, 0x3d, 0xb3, 0x8c, 0x05, 0x17, 0x19, 0x21, 0x0e, 0x01, 0xae, 0x3d, 0x38,
-	0xfb, 0xb9, 0x06, 0xd0, 0x1e, 0x72, 0x90, 0xf8, 0xea, 0xd4, 0x35, 0x5a, 0xc9, 0xbf, 0xd8, 0x07,
-	0x25, 0xe2, 0xbb, 0x22, 0xf0, 0x5d, 0x22, 0x17, 0xfb, 0xc6, 0x17, 0x9a, 0x42, 0xfc, 0x40, 0x83,
-	0xb4, 0xec, 0xe6, 0x63, 0x6f, 0x95, 0x8e, 0xef, 0x93, 0xd8, 0x5b, 0xa5, 0xf3, 0x2b, 0x42, 0xff,
-	0x7f, 0x01, 0x6a, 0x99, 0xbc, 0xdc, 0x7f, 0xb4, 0x31, 0x09, 0xe3, 0x5b, 0x90, 0x51, 0x6d, 0x6e,
-	0x6c, 0xc5, 0xed, 0xea, 0xc5, 0x63, 0x2b, 0x6e, 0x77, 0xbf, 0xac, 0xeb, 0x02, 0xd6, 0x2c, 0xc9,
-	0x47, 0x61, 0x05, 0x2d, 0xb1, 0x07, 0x29, 0xd1, 0xa9, 0xc5, 0xd6, 0xa9, 0x70, 0x97, 0x18, 0x5b,
-	0xa7, 0x3a, 0x9a, 0xbd, 0xfd, 0xae, 0x3b, 0xd9, 0xd5, 0xf1, 0xc4, 0xc7, 0x1e, 0x24, 0x36, 0xf1,
-	0x3b, 0x9b, 0xa4, 0xd8, 0xc4, 0xef, 0x6a, 0x65, 0x86, 0x49, 0x7c, 0xec, 0x62, 0xd6, 0x6e, 0x7d,
-	0xfa, 0x64, 0x4e, 0xfb, 0xec, 0xc9, 0x9c, 0xf6, 0xb7, 0x27, 0x73, 0xda, 0x87, 0x4f, 0xe7, 0x0e,
-	0x7c, 0xf6, 0x74, 0xee, 0xc0, 0x9f, 0x9f, 0xce, 0x1d, 0xf8, 0x7a, 0xa1, 0x66, 0xf9, 0xf5, 0x56,
-	0xa5, 0x50, 0x65, 0x0d, 0x21, 0xf6, 0x82, 0x47, 0xab, 0xe2, 0x99, 0x40, 0x2a, 0xd9, 0x69, 0xab,
-	0xf1, 0x77, 0x9b, 0xd4, 0xab, 0xa4, 0x45, 0x47, 0x78, 0xf1, 0x3f, 0x01, 0x00, 0x00, 0xff, 0xff,
-	0xac, 0x36, 0xce, 0xc2, 0xa6, 0x28, 0x00, 0x00,
+	// 3188 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xcc, 0x5b, 0xdb, 0x6f, 0x1b, 0xc7,
+	0xd5, 0xf7, 0x4a, 0x24, 0x45, 0x1e, 0xc9, 0x92, 0x3d, 0x76, 0x6c, 0x9a, 0x96, 0x25, 0x79, 0x9d,
+	0xcf, 0x56, 0x12, 0x98, 0x8c, 0x94, 0xd8, 0xf9, 0x52, 0x27, 0x56, 0x24, 0x5f, 0x62, 0xb5, 0x49,
+	0xe3, 0x50, 0xb9, 0x00, 0xcd, 0x03, 0xbb, 0xe4, 0x8e, 0xa8, 0x85, 0x96, 0xbb, 0xf4, 0xee, 0x50,
+	0xb6, 0xea, 0xa6, 0x45, 0x52, 0x14, 0x45, 0xef, 0x29, 0xd2, 0xa2, 0x45, 0x51, 0xf4, 0x82, 0xa2,
+	0x40, 0x8b, 0x22, 0x40, 0x1f, 0x82, 0xb6, 0xe9, 0x73, 0x51, 0xe4, 0x31, 0x48, 0x5e, 0x8a, 0x3e,
+	0xa4, 0x45, 0x52, 0xa0, 0x4f, 0xfd, 0x0f, 0xfa, 0x50, 0xcc, 0xcc, 0x99, 0xbd, 0x70, 0xb5, 0xa4,
+	0xc8, 0x10, 0x49, 0x5f, 0x0c, 0xed, 0xf0, 0x5c, 0x7e, 0x73, 0xce, 0x99, 0x33, 0x67, 0xce, 0x8c,
+	0x61, 0xb6, 0x45, 0xfd, 0xad, 0x4a, 0xdb, 0x73, 0x77, 0x2c, 0x93, 0x7a, 0x95, 0x9d, 0xa5, 0xca,
+	0xad, 0x0e, 0xf5, 0x76, 0xcb, 0x6d, 0xcf, 0x65, 0x2e, 0x39, 0xc4, 0x7f, 0x2d, 0xab, 0x5f, 0xcb,
+	0x3b, 0x4b, 0xa5, 0xc3, 0x46, 0xcb, 0x72, 0xdc, 0x8a, 0xf8, 0x57, 0x12, 0x95, 0xee, 0x6f, 0xb8,
+	0x7e, 0xcb, 0xf5, 0x2b, 0x75, 0xc3, 0xa7, 0x92, 0xbb, 0xb2, 0xb3, 0x54, 0xa7, 0xcc, 0x58, 0xaa,
+	0xb4, 0x8d, 0xa6, 0xe5, 0x18, 0xcc, 0x72, 0x1d, 0xa4, 0x3d, 0x21, 0x69, 0x6b, 0xe2, 0xab, 0x22,
+	0x3f, 0xf0, 0xa7, 0xa3, 0x4d, 0xb7, 0xe9, 0xca, 0x71, 0xfe, 0x17, 0x8e, 0xce, 0x36, 0x5d, 0xb7,
+	0x69, 0xd3, 0x8a, 0xd1, 0xb6, 0x2a, 0x86, 0xe3, 0xb8, 0x4c, 0x48, 0x53, 0x3c, 0x73, 0xf8, 0xab,
+	0xf8, 0xaa, 0x77, 0x36, 0x2b, 0x66, 0xc7, 0x8b, 0xaa, 0x9b, 0xef, 0xfe, 0x9d, 0x59, 0x2d, 0xea,
+	0x33, 0xa3, 0xd5, 0x56, 0x04, 0x89, 0xe9, 0x07, 0x93, 0x45, 0xfd, 0x09, 0x02, 0xdf, 0x36, 0xa4,
+	0x4d, 0x38, 0x66, 0xf1, 0x2b, 0xe7, 0x32, 0x1a, 0xdb, 0x94, 0xc9, 0x51, 0xfd, 0x28, 0x90, 0x67,
+	0xb9, 0x19, 0x6e, 0x1a, 0x9e, 0xd1, 0xf2, 0xab, 0xf4, 0x56, 0x87, 0xfa, 0x4c, 0xaf, 0xc2, 0x91,
+	0xd8, 0xa8, 0xdf, 0x76, 0x1d, 0x9f, 0x92, 0x4b, 0x90, 0x6b, 0x8b, 0x91, 0xa2, 0xb6, 0xa0, 0x2d,
+	0x4e, 0x2e, 0x17, 0xcb, 0xdd, 0x36, 0x2f, 0x4b, 0x8e, 0xb5, 0xc2, 0xdb, 0xef, 0xcf, 0x1f, 0xf8,
+	0xf5, 0xbf, 0x7e, 0x77, 0xbf, 0x56, 0x45, 0x16, 0xfd, 0x08, 0x1c, 0x16, 0x32, 0xaf, 0xb5, 0xdd,
+	0xc6, 0x96, 0x52, 0xf4, 0xc6, 0x38, 0xea, 0xc7, 0x51, 0x54, 0xf4, 0x38, 0x64, 0x29, 0x1f, 0x40,
+	0x3d, 0xb3, 0x49, 0x3d, 0x82, 0x7e, 0x83, 0x19, 0x8c, 0x46, 0x75, 0x49, 0x2e, 0xb2, 0x06, 0x13,
+	0xd4, 0x31, 0xfd, 0x9a, 0xc1, 0x8a, 0x63, 0x42, 0x40, 0xa9, 0x2c, 0x8d, 0x5b, 0x56, 0xc6, 0x2d,
+	0x3f, 0xa7, 0x8c, 0xbb, 0x76, 0x90, 0xb3, 0xbf, 0xf6, 0xf7, 0x79, 0x0d, 0xe1, 0x72, 0xce, 0x55,
+	0x46, 0x9e, 0x83, 0x29, 0x1e, 0x0d, 0x3b, 0xb4, 0x26, 0xbc, 0x54, 0x1c, 0x5f, 0xd0, 0x16, 0x0b,
+	0x6b, 0x4b, 0x9c, 0xf8, 0x6f, 0xef, 0xcf, 0x9f, 0x94, 0xe1, 0xe0, 0x9b, 0xdb, 0x65, 0xcb, 0xad,
+	0xb4, 0x0c, 0xb6, 0x55, 0x7e, 0x8a, 0x36, 0x8d, 0xc6, 0xee, 0x55, 0xda, 0x78, 0xf7, 0xcd, 0xf3,
+	0x80, 0xd1, 0x72, 0x95, 0x36, 0xaa, 0x93, 0x52, 0x4c, 0x95, 0x4b, 0x21, 0xc7, 0x20, 0xd7, 0x32,
+	0xbc, 0x6d, 0x6a, 0x16, 0x33, 0x0b, 0xda, 0x62, 0xa6, 0x8a, 0x5f, 0xe4, 0x28, 0x64, 0x6f, 0x1b,
+	0xf6, 0xb6, 0x5f, 0xcc, 0x8a, 0x61, 0xf9, 0x41, 0x4e, 0x01, 0x08, 0xe5, 0x35, 0xfe, 0x59, 0xcc,
+	0x2d, 0x68, 0x8b, 0xf9, 0x6a, 0x41, 0x8c, 0xbc, 0x68, 0xd8, 0xdb, 0xe4, 0x24, 0x14, 0xb6, 0x5c,
+	0xdb, 0xf4, 0x6b, 0x66, 0x87, 0x16, 0x27, 0x04, 0x63, 0x5e, 0x0c, 0x5c, 0xed, 0x50, 0xb2, 0x08,
+	0x87, 0xea, 0x06, 0x6b, 0x6c, 0xd5, 0xe8, 0x0e, 0x75, 0x98, 0xa4, 0xc9, 0x0b, 0x9a, 0x69, 0x31,
+	0x7e, 0x4d, 0x0c, 0x73, 0xca, 0xfb, 0xe1, 0xb0, 0x6d, 0xf8, 0xac, 0x86, 0xd3, 0x15, 0x31, 0x53,
+	0x2c, 0x2c, 0x68, 0x8b, 0xe3, 0xd5, 0x19, 0xfe, 0xc3, 0x67, 0xc5, 0xf8, 0x06, 0x1f, 0xd6, 0xff,
+	0x3d, 0x06, 0x53, 0x57, 0x5c, 0xc7, 0xef, 0xb4, 0xa8, 0xb7, 0xee, 0x6c, 0xba, 0x64, 0x15, 0xf2,
+	0x0d, 0xfc, 0x46, 0x67, 0x95, 0x92, 0xce, 0x52, 0x1c, 0x51, 0x57, 0x05, 0x6c, 0xe4, 0x32, 0x4c,
+	0xb4, 0x0d, 0xcb, 0xb3, 0x9c, 0x26, 0x7a, 0xeb, 0xc4, 0x5e, 0x61, 0x25, 0x08, 0xa2, 0x02, 0x14,
+	0x13, 0xb9, 0x0e, 0x05, 0x7f, 0xd7, 0x69, 0x50, 0x93, 0xfb, 0x7b, 0x7c, 0x50, 0x7f, 0xe7, 0x25,
+	0xef, 0x2a, 0x23, 0x4f, 0x02, 0x28, 0x39, 0x4d, 0x2a, 0xfc, 0xc3, 0xa1, 0x74, 0x0b, 0xba, 0x8a,
+	0xab, 0x56, 0xca, 0xf9, 0x51, 0x20, 0x07, 0x31, 0xac, 0x36, 0x29, 0x59, 0x87, 0x49, 0x34, 0xbd,
+	0x88, 0xe1, 0xec, 0x80, 0x92, 0x40, 0xfa, 0x87, 0xf3, 0xea, 0x35, 0xb8, 0x47, 0x2c, 0x0f, 0x65,
+	0x41, 0xb5, 0x42, 0xc9, 0x75, 0x80, 0x30, 0x61, 0xa1, 0xe5, 0xcf, 0x96, 0x31, 0xec, 0x78, 0x76,
+	0x2b, 0xcb, 0xdc, 0x88, 0xd9, 0xad, 0x7c, 0xd3, 0x68, 0x52, 0xe4, 0xad, 0x46, 0x38, 0xf5, 0x5f,
+	0x69, 0x70, 0xac, 0x5b, 0x03, 0x2e, 0xc2, 0x35, 0x28, 0x28, 0x1f, 0xf1, 0x05, 0x3f, 0xbe, 0x38,
+	0xb9, 0x3c, 0x97, 0xee, 0x5b, 0x1e, 0x0d, 0x6b, 0x19, 0x3e, 0x93, 0x6a, 0xc8, 0xc6, 0x6d, 0x1a,
+	0x81, 0x29, 0xdd, 0x7b, 0xae, 0x2f, 0x4c, 0x09, 0x20, 0x86, 0xf3, 0x11, 0x38, 0x1a, 0x83, 0xa9,
+	0xec, 0x30, 0x0f, 0x93, 0x4a, 0x5b, 0xcd, 0x32, 0x85, 0x21, 0x0a, 0x55, 0x50, 0x43, 0xeb, 0xa6,
+	0xfe, 0x42, 0x97, 0x05, 0x23, 0x39, 0x26, 0x63, 0x39, 0x9b, 0x2e, 0xda, 0xae, 0xdf, 0xcc, 0x22,
+	0x81, 0x27, 0xd8, 0xf4, 0xbf, 0x68, 0x70, 0x8f, 0xa2, 0x78, 0xc1, 0xb0, 0x2d, 0xd3, 0x60, 0xae,
+	0x5c, 0x12, 0x25, 0xc8, 0xbb, 0x6d, 0xea, 0xf1, 0x6f, 0xc4, 0x13, 0x7c, 0x93, 0xa7, 0xa0, 0xb0,
+	0xa3, 0x88, 0xd1, 0x1c, 0x67, 0xd2, 0x35, 0x07, 0x72, 0xa3, 0xea, 0x43, 0x01, 0xe4, 0x0a, 0xe4,
+	0x98, 0xbb, 0x4d, 0x1d, 0x1f, 0xb3, 0xd3, 0x03, 0x98, 0x9d, 0xee, 0x49, 0x66, 0xa7, 0x75, 0x87,
+	0x45, 0xf2, 0xd2, 0xba, 0xc3, 0xaa, 0xc8, 0xaa, 0x7f, 0x5d, 0x83, 0xb9, 0x98, 0x85, 0x02, 0xad,
+	0xfe, 0x7e, 0x8d, 0xdc, 0x15, 0x8d, 0x63, 0x43, 0x47, 0xe3, 0x5b, 0x1a, 0xcc, 0xa7, 0x62, 0x41,
+	0xbf, 0x3d, 0x0d, 0x10, 0x58, 0x40, 0xc5, 0xe5, 0xb9, 0x7d, 0xd8, 0x30, 0x12, 0xa0, 0x11, 0x01,
+	0xa3, 0x8b, 0xd0, 0x16, 0xe4, 0x6f, 0xba, 0xae, 0x2d, 0x42, 0x60, 0x1a, 0xc6, 0xd0, 0x4e, 0x99,
+	0xea, 0x98, 0x65, 0xc6, 0x42, 0x62, 0xac, 0x2b, 0x24, 0x2e, 0x40, 0xa6, 0xed, 0xba, 0x36, 0x66,
+	0xae, 0x63, 0x7b, 0xe4, 0x3e, 0xd7, 0xb5, 0x63, 0xf1, 0xc7, 0xc9, 0xf5, 0x2f, 0xe2, 0x76, 0xca,
+	0x7f, 0xfd, 0xf8, 0x1d, 0xf5, 0x03, 0x4d, 0xd5, 0x0d, 0x52, 0x3d, 0xfa, 0xe6, 0x22, 0x64, 0x39,
+	0x38, 0xe5, 0x96, 0xd2, 0xde, 0x93, 0x89, 0x78, 0x42, 0x92, 0x8f, 0xce, 0x09, 0xcf, 0xc2, 0xa1,
+	0x00, 0xd6, 0xbe, 0x8d, 0x32, 0xdb, 0xbd, 0x28, 0x0b, 0x91, 0x45, 0xa6, 0xff, 0x5e, 0x8b, 0x58,
+	0x3a, 0x98, 0xe9, 0xa3, 0xe8, 0xb5, 0xd4, 0x3d, 0x2f, 0x98, 0x68, 0xb7, 0xe7, 0xc8, 0x69, 0x98,
+	0xa2, 0x77, 0x68, 0xa3, 0xc3, 0xa8, 0x59, 0xf3, 0xe9, 0x2d, 0xa1, 0x31, 0x53, 0x9d, 0x54, 0x63,
+	0x1b, 0xf4, 0x16, 0xb9, 0x02, 0x33, 0x01, 0xc9, 0x16, 0xb5, 0x9a, 0x5b, 0x6a, 0x63, 0x9b, 0x91,
+	0x8a, 0x76, 0x96, 0xca, 0x37, 0xc4, 0x70, 0x54, 0xfa, 0xb4, 0x62, 0x91, 0x3f, 0xf1, 0xc5, 0x54,
+	0x58, 0xe3, 0x5b, 0x89, 0x08, 0xc9, 0x4b, 0x90, 0x15, 0xfb, 0xca, 0x60, 0x88, 0x25, 0x0f, 0xaf,
+	0x34, 0x6e, 0x1b, 0x16, 0xf3, 0x6b, 0x9b, 0x61, 0x00, 0x8b, 0x81, 0xeb, 0xae, 0x47, 0xaa, 0x30,
+	0x63, 0x1b, 0x8c, 0xfa, 0xac, 0xd6, 0x32, 0x58, 0xc7, 0xb3, 0xd8, 0xee, 0xe0, 0xbb, 0xf0, 0xb4,
+	0x94, 0xf0, 0x34, 0x0a, 0xd0, 0xbf, 0x84, 0x05, 0xa8, 0xc0, 0x4f, 0x3f, 0xfe, 0xf8, 0xfe, 0x89,
+	0x86, 0xfb, 0x4d, 0x00, 0x20, 0x28, 0x81, 0x27, 0xea, 0x72, 0x08, 0x63, 0xfc, 0x64, 0xd2, 0x90,
+	0x81, 0xd1, 0x31, 0xc8, 0x15, 0xc7, 0xe8, 0xc2, 0xfc, 0xb7, 0x63, 0x30, 0x75, 0xd3, 0xf5, 0x2d,
+	0xfe, 0x21, 0xbc, 0x7b, 0x1c, 0x26, 0x78, 0x6c, 0xd5, 0x82, 0xac, 0x93, 0xe3, 0x9f, 0xeb, 0x66,
+	0xb7, 0xc5, 0xc6, 0x12, 0x16, 0x8b, 0xa6, 0xa6, 0xf1, 0xae, 0xd4, 0xb4, 0x0a, 0xf9, 0x36, 0x6a,
+	0xc1, 0x7a, 0x68, 0xcf, 0xb0, 0x91, 0x14, 0xb1, 0xe2, 0x4e, 0xb1, 0x91, 0x55, 0xc8, 0xee, 0x18,
+	0x76, 0x87, 0x8a, 0x2a, 0x68, 0xc0, 0x1d, 0x4a, 0x72, 0x92, 0x15, 0xc8, 0xb8, 0xb7, 0xa9, 0x29,
+	0xea, 0xdf, 0x01, 0x25, 0x08, 0x46, 0xfd, 0x87, 0x1a, 0xd6, 0x00, 0x0a, 0x6a, 0x10, 0x4f, 0x17,
+	0xa1, 0x60, 0x52, 0x9b, 0x36, 0xc3, 0xbd, 0x7a, 0xad, 0xf8, 0xee, 0x9b, 0xe7, 0x8f, 0xa2, 0x88,
+	0x55, 0xd3, 0xf4, 0xa8, 0xef, 0x6f, 0x30, 0x5e, 0x67, 0x56, 0x43, 0xd2, 0x91, 0x85, 0x59, 0x50,
+	0x7d, 0x45, 0x90, 0x85, 0xd5, 0x97, 0x32, 0x62, 0x8f, 0xea, 0x2b, 0x1a, 0x04, 0xaa, 0xfa, 0x0a,
+	0xd8, 0x46, 0x17, 0x6f, 0xaf, 0x8e, 0xc1, 0xc1, 0xe7, 0x9d, 0xba, 0xeb, 0x98, 0x96, 0xd3, 0x14,
+	0x01, 0xb7, 0x02, 0xd9, 0x86, 0x6d, 0x58, 0xad, 0xf4, 0xf2, 0x29, 0x06, 0x2d, 0x9a, 0x52, 0x04,
+	0x5f, 0xef, 0x94, 0xb2, 0x02, 0x20, 0x72, 0x09, 0xf5, 0xf7, 0x57, 0xd3, 0x67, 0x78, 0x26, 0xa9,
+	0x16, 0x90, 0x67, 0x95, 0xed, 0x95, 0x93, 0x32, 0x1f, 0x35, 0x27, 0x05, 0x61, 0x14, 0x58, 0xe2,
+	0x7f, 0x25, 0x8c, 0x7e, 0xae, 0xc2, 0x28, 0x82, 0x2c, 0xa8, 0x72, 0x73, 0xc2, 0xde, 0x2a, 0x86,
+	0xe6, 0x93, 0x8e, 0x8a, 0x39, 0x16, 0x83, 0x08, 0x99, 0x46, 0x17, 0x41, 0xff, 0xd1, 0x20, 0xff,
+	0x94, 0x45, 0x65, 0xb6, 0xea, 0x9b, 0xc6, 0xaf, 0x40, 0xce, 0x68, 0xf0, 0x53, 0xa7, 0x8c, 0x8c,
+	0x01, 0x0b, 0x5b, 0xc9, 0x4a, 0xd6, 0xa1, 0xd0, 0x51, 0x53, 0x1b, 0xa6, 0x40, 0x0e, 0xb9, 0x79,
+	0x0a, 0xb2, 0x2d, 0x2a, 0x93, 0xe0, 0xa0, 0x29, 0x88, 0x33, 0xea, 0x6f, 0x8d, 0x43, 0xe1, 0x06,
+	0xb5, 0xcd, 0x6b, 0x0e, 0xf3, 0x76, 0xc9, 0x4a, 0xb4, 0xe0, 0x90, 0xf1, 0x72, 0xfa, 0xdd, 0x37,
+	0xcf, 0x9f, 0x42, 0xb6, 0xa0, 0x64, 0xed, 0x0a, 0x9c, 0xb0, 0xf0, 0x3f, 0x07, 0x33, 0x0d, 0x8f,
+	0x0a, 0xcb, 0xaa, 0xfa, 0x60, 0x4c, 0x1c, 0xd8, 0xa7, 0xd5, 0xb0, 0xac, 0x01, 0xf8, 0x3a, 0x68,
+	0xb8, 0xad, 0xb6, 0x4d, 0x05, 0x29, 0xb3, 0x5a, 0x74, 0x88, 0xbd, 0x39, 0x94, 0xc0, 0x69, 0xc8,
+	0x35, 0xbe, 0x05, 0xda, 0x86, 0xd3, 0xa0, 0xc3, 0xd8, 0x43, 0xf1, 0x12, 0x02, 0x99, 0x2d, 0x6a,
+	0x9b, 0x62, 0x63, 0xc8, 0x57, 0xc5, 0xdf, 0xdc, 0xef, 0x0e, 0xa5, 0xe6, 0x70, 0xc9, 0x1e, 0x59,
+	0xc9, 0x31, 0xc8, 0x79, 0xd4, 0xf0, 0x5d, 0x47, 0xf4, 0x44, 0x0a, 0x55, 0xfc, 0xe2, 0xc5, 0x69,
+	0xc7, 0x61, 0x96, 0x2d, 0xda, 0x20, 0xfb, 0xc9, 0x27, 0x92, 0x5c, 0xbf, 0x19, 0x9c, 0x90, 0x6d,
+	0x9e, 0x11, 0x3c, 0xc3, 0xfe, 0x88, 0xeb, 0x5e, 0x7f, 0x2f, 0x0f, 0xc7, 0x13, 0x22, 0x71, 0xc1,
+	0x1e, 0x85, 0xac, 0x49, 0x1d, 0xb7, 0x85, 0xab, 0x42, 0x7e, 0x70, 0xc3, 0xf0, 0x58, 0xa4, 0xe6,
+	0x50, 0x0b, 0x42, 0xb2, 0xf2, 0x28, 0x16, 0x16, 0x1f, 0x62, 0x2d, 0x48, 0xf7, 0x7c, 0x06, 0xa0,
+	0x11, 0x20, 0x1e, 0xc6, 0xf9, 0x11, 0x76, 0xee, 0x0e, 0xbe, 0x34, 0xfc, 0x62, 0x36, 0xed, 0xac,
+	0xa0, 0xf2, 0x85, 0x3a, 0x2b, 0x08, 0x72, 0x72, 0x1d, 0xf2, 0x2d, 0xe3, 0x4e, 0x4d, 0xac, 0xc7,
+	0x21, 0xa2, 0x64, 0xa2, 0x65, 0xdc, 0xe1, 0x82, 0x45, 0x18, 0x77, 0xcc, 0x26, 0x65, 0xbe, 0x8c,
+	0x93, 0x41, 0xc3, 0x58, 0xf2, 0x26, 0xfa, 0x84, 0xf9, 0x91, 0xf4, 0x09, 0xab, 0x30, 0xad, 0xa4,
+	0x52, 0x9f, 0x7a, 0x3b, 0x54, 0x34, 0xe4, 0x06, 0xc4, 0x78, 0x10, 0x25, 0x4a, 0x09, 0xdc, 0xfd,
+	0x26, 0xad, 0xb3, 0x22, 0x0c, 0xe1, 0x7e, 0xce, 0x48, 0x9e, 0x84, 0xbc, 0x47, 0x6f, 0x75, 0x2c,
+	0x8f, 0x9a, 0xc5, 0xc9, 0xc1, 0x85, 0x04, 0xcc, 0x1c, 0xc9, 0xa6, 0x47, 0x69, 0x71, 0x6a, 0x08,
+	0x24, 0x9c, 0x91, 0xa7, 0x76, 0x9f, 0x19, 0xdb, 0xd4, 0xa8, 0xdb, 0xb4, 0x78, 0x70, 0x88, 0xd4,
+	0x1e, 0x70, 0xf3, 0x82, 0x9e, 0x3a, 0xcc, 0xb3, 0xa8, 0x5f, 0x9c, 0x4e, 0x2b, 0xe8, 0x83, 0xcc,
+	0xad, 0x0a, 0x7a, 0xe4, 0xe0, 0xa9, 0xa6, 0x6e, 0x78, 0xdc, 0x1e, 0x33, 0x22, 0x8b, 0xe1, 0x57,
+	0xa4, 0xcd, 0x7b, 0x48, 0x8e, 0x63, 0x9b, 0xf7, 0x25, 0x38, 0xd2, 0xb2, 0x9c, 0x9a, 0x4f, 0xed,
+	0xcd, 0x1a, 0xa6, 0x03, 0xbe, 0xaf, 0x1e, 0x1e, 0x7c, 0x06, 0x87, 0x5b, 0x96, 0xb3, 0x41, 0xed,
+	0xcd, 0xab, 0x81, 0x14, 0xfd, 0x0d, 0x0d, 0xe0, 0x99, 0x0e, 0xab, 0xbb, 0x77, 0xfa, 0xb6, 0xa1,
+	0x2e, 0x43, 0x96, 0x4f, 0x61, 0x17, 0x77, 0xf4, 0x53, 0xc9, 0x29, 0x4b, 0x41, 0x72, 0xd2, 0xb1,
+	0x06, 0xbb, 0xd8, 0xc0, 0xf8, 0xfe, 0xdc, 0x72, 0x3b, 0x0e, 0x1b, 0xaa, 0xf1, 0x24, 0x59, 0xf5,
+	0x97, 0xb1, 0x85, 0x20, 0x55, 0x7d, 0x12, 0x47, 0xbc, 0x23, 0x31, 0xfd, 0x98, 0x80, 0x1f, 0x0b,
+	0x03, 0x42, 0x96, 0x4c, 0xb3, 0x69, 0xd6, 0x89, 0x1e, 0xf1, 0x54, 0x44, 0x8c, 0xac, 0x60, 0xfa,
+	0xaa, 0x06, 0x93, 0xab, 0x8d, 0x06, 0xb7, 0x94, 0x70, 0xe7, 0xb0, 0x35, 0xe6, 0x65, 0x98, 0x30,
+	0xa4, 0x98, 0xf4, 0xee, 0x3a, 0xea, 0x89, 0x75, 0xd7, 0x91, 0x49, 0x7f, 0x45, 0x9d, 0x84, 0x91,
+	0x28, 0x38, 0x3b, 0x9d, 0x86, 0x29, 0x9e, 0x15, 0x5c, 0xcf, 0xaf, 0xb9, 0x8e, 0xbd, 0x2b, 0x30,
+	0xe5, 0xab, 0x93, 0x38, 0xf6, 0x8c, 0x63, 0xef, 0x8e, 0xcc, 0x55, 0xbf, 0x50, 0x95, 0x77, 0x88,
+	0x01, 0x9d, 0xb5, 0x02, 0x79, 0x04, 0xaa, 0xbc, 0x75, 0x2a, 0x75, 0x7a, 0x11, 0x77, 0x05, 0x4c,
+	0xa3, 0xf3, 0xd7, 0x9f, 0x34, 0xc8, 0xdf, 0x70, 0x6d, 0xf3, 0x23, 0x39, 0x6b, 0x25, 0xd1, 0x89,
+	0x1a, 0xb0, 0x30, 0xbc, 0x00, 0x99, 0x2d, 0x17, 0xb7, 0xf8, 0x3d, 0x9b, 0x89, 0x1c, 0x62, 0xac,
+	0x25, 0xc5, 0xc9, 0xf5, 0x97, 0xb0, 0xc5, 0xc5, 0x7f, 0x1d, 0xf9, 0x15, 0x43, 0xd0, 0x2b, 0x44,
+	0xe9, 0x61, 0xaf, 0x50, 0x5c, 0x56, 0xa5, 0xf7, 0x0a, 0x95, 0x39, 0xd5, 0xfe, 0x2f, 0xc8, 0x47,
+	0xe7, 0xb1, 0x57, 0x34, 0x98, 0xba, 0xc2, 0xcb, 0x08, 0x86, 0xc5, 0xf2, 0x32, 0xe4, 0xb0, 0x98,
+	0xd6, 0xfa, 0x36, 0xdb, 0x90, 0x92, 0x3c, 0x0e, 0x19, 0x51, 0x55, 0x0f, 0x7c, 0xcf, 0x28, 0xd8,
+	0x82, 0x3e, 0x97, 0x54, 0xf0, 0xf1, 0xf7, 0xb9, 0x7e, 0xa6, 0x56, 0x77, 0x00, 0x00, 0xbd, 0x73,
+	0x19, 0x26, 0xe4, 0x0c, 0x7b, 0x5d, 0xfd, 0x44, 0x8c, 0xa7, 0xf2, 0x20, 0x32, 0x8d, 0xce, 0x4b,
+	0xef, 0xa9, 0x34, 0x2d, 0x2e, 0x20, 0x07, 0x68, 0x05, 0xf6, 0xec, 0xea, 0x92, 0x0b, 0x90, 0xf3,
+	0x99, 0xc1, 0x3a, 0xf2, 0xea, 0x64, 0x7a, 0xaf, 0xb4, 0x21, 0x14, 0x6e, 0x08, 0xa2, 0x2a, 0x12,
+	0x77, 0xd9, 0x3d, 0x33, 0xb4, 0xdd, 0x7f, 0xa9, 0x41, 0x41, 0xc8, 0x7f, 0xc1, 0xa2, 0xb7, 0xc9,
+	0x13, 0xfc, 0xc4, 0xd2, 0x70, 0x3d, 0x13, 0x03, 0x2f, 0x0d, 0x4c, 0x55, 0x10, 0xc5, 0xc2, 0x50,
+	0xf2, 0xf5, 0x99, 0xec, 0x45, 0x28, 0xf8, 0x9d, 0x7a, 0xcb, 0x62, 0x8c, 0x62, 0x93, 0xaf, 0x57,
+	0x3a, 0x0a, 0x48, 0xc3, 0x2e, 0x68, 0x60, 0xfb, 0xb0, 0x0b, 0xea, 0xcb, 0xa1, 0xf4, 0x2e, 0x68,
+	0x30, 0x3d, 0x15, 0x1a, 0xc8, 0x31, 0xba, 0xd0, 0x38, 0x83, 0x59, 0x0b, 0x6d, 0x23, 0xe3, 0xa2,
+	0xeb, 0xea, 0x45, 0xaf, 0x62, 0xf2, 0x41, 0xa2, 0x60, 0x93, 0xcf, 0xca, 0x7b, 0x6e, 0x69, 0xf0,
+	0x9e, 0xf0, 0xa3, 0xe5, 0x8f, 0x60, 0xd2, 0x1f, 0x46, 0xc5, 0x4f, 0x53, 0x36, 0xc0, 0x4d, 0xe4,
+	0x1f, 0x55, 0x1e, 0x44, 0xb6, 0xf0, 0xad, 0x43, 0x8b, 0x0f, 0xa4, 0xbf, 0x75, 0x10, 0x50, 0x04,
+	0x53, 0x0c, 0x8b, 0xe0, 0xe2, 0xa5, 0xb0, 0xb1, 0x63, 0x58, 0xb6, 0x28, 0x85, 0x87, 0x38, 0x1c,
+	0x86, 0xdc, 0xa4, 0x08, 0x13, 0x6d, 0x1a, 0xb6, 0x4b, 0x32, 0x55, 0xf5, 0xa9, 0x17, 0xf1, 0x08,
+	0xbc, 0x41, 0x19, 0xb3, 0x69, 0x8b, 0x3a, 0x4c, 0x3d, 0xe0, 0xf8, 0xf6, 0x38, 0x1e, 0x65, 0xa3,
+	0x3f, 0xe1, 0xcc, 0x9e, 0x80, 0x1c, 0x73, 0x99, 0x61, 0xfb, 0x7d, 0xc2, 0xfa, 0x39, 0x41, 0x14,
+	0x0b, 0x6b, 0xc9, 0x47, 0x3e, 0x0d, 0x93, 0xae, 0x6d, 0x52, 0x9f, 0xd5, 0xc4, 0xc9, 0x65, 0xe0,
+	0x24, 0x0b, 0x92, 0xfb, 0x2a, 0x3f, 0xbd, 0x9c, 0x83, 0x19, 0x9c, 0x4e, 0x4d, 0xc5, 0xae, 0x9c,
+	0xe5, 0x34, 0x0e, 0x63, 0x90, 0x93, 0xe7, 0x81, 0x44, 0x9f, 0x42, 0xd4, 0xe4, 0xc3, 0x8c, 0x8c,
+	0x88, 0xf3, 0xd3, 0xc9, 0x29, 0x44, 0x9e, 0x47, 0xbc, 0x68, 0xd8, 0xdb, 0x18, 0xed, 0x87, 0x9c,
+	0xf8, 0xb0, 0x78, 0xcc, 0x21, 0x5a, 0xf4, 0xd1, 0x77, 0x1e, 0x05, 0x3e, 0x22, 0x7f, 0xbe, 0x06,
+	0x13, 0x1e, 0xbd, 0x6d, 0x78, 0xa6, 0x3f, 0xd4, 0xa9, 0x16, 0x79, 0x83, 0x9d, 0x9c, 0x4f, 0x79,
+	0xe4, 0x3b, 0xf9, 0x9f, 0x35, 0xc8, 0x08, 0x5b, 0x0e, 0x5b, 0xdf, 0x84, 0xe7, 0x86, 0xb1, 0xa1,
+	0xcf, 0x0d, 0x64, 0x05, 0xb2, 0xbe, 0xe5, 0x34, 0x86, 0xe8, 0x64, 0x49, 0x3e, 0xfd, 0x7b, 0x6a,
+	0x21, 0xa2, 0x91, 0x30, 0x5c, 0x97, 0x21, 0xcb, 0xa3, 0x4c, 0xa5, 0xb4, 0x3d, 0x8a, 0x27, 0x4e,
+	0xaf, 0x8a, 0x11, 0x41, 0x3a, 0xba, 0x5c, 0xf6, 0x79, 0xb5, 0xc2, 0xb6, 0x5c, 0x8f, 0x6d, 0x1a,
+	0xb6, 0x3d, 0x72, 0xe7, 0x7d, 0x4b, 0x83, 0x83, 0x81, 0x74, 0xb1, 0xed, 0x7c, 0x92, 0x5e, 0xd4,
+	0x7f, 0xa3, 0xa9, 0xc4, 0x11, 0x99, 0x31, 0x7a, 0xe2, 0x1a, 0x80, 0x1f, 0x8c, 0xa6, 0x37, 0xae,
+	0x63, 0xb3, 0x51, 0x57, 0xfb, 0x21, 0xe3, 0xc8, 0x9c, 0xb3, 0xfc, 0x8d, 0xe3, 0x90, 0x15, 0x58,
+	0xc9, 0x6d, 0xc8, 0xc9, 0x17, 0x6e, 0xe4, 0xde, 0x24, 0x9e, 0xe4, 0x43, 0xba, 0xd2, 0xff, 0xf5,
+	0xa1, 0x92, 0xca, 0xf4, 0x85, 0x57, 0xdf, 0xfb, 0xe7, 0xeb, 0x63, 0x25, 0x52, 0xac, 0x24, 0xdf,
+	0xf8, 0x49, 0x75, 0x3e, 0x64, 0xc5, 0x8b, 0x20, 0x72, 0x26, 0x45, 0x62, 0xf4, 0x59, 0x5d, 0xe9,
+	0xde, 0xde, 0x44, 0xa8, 0x75, 0x5e, 0x68, 0x3d, 0x41, 0x8e, 0x27, 0xb5, 0xca, 0x77, 0x74, 0x5f,
+	0xd1, 0xa0, 0x10, 0xbc, 0x0b, 0x22, 0xe7, 0x52, 0x84, 0x76, 0xbf, 0x4d, 0x2a, 0x2d, 0xf6, 0x27,
+	0x44, 0x04, 0x67, 0x04, 0x82, 0x53, 0xe4, 0x64, 0x12, 0x41, 0xf8, 0x86, 0xe8, 0x3b, 0x1a, 0xe4,
+	0x15, 0x2b, 0x39, 0xdb, 0x47, 0xb6, 0xc2, 0x70, 0xae, 0x2f, 0x1d, 0x42, 0x58, 0x12, 0x10, 0x1e,
+	0x20, 0xf7, 0xf5, 0x80, 0x50, 0xb9, 0x1b, 0xd9, 0xd9, 0x5f, 0x26, 0x7f, 0xd0, 0x80, 0x24, 0x1f,
+	0xa8, 0x90, 0x07, 0xfb, 0xa8, 0x4c, 0xbc, 0xab, 0x29, 0x2d, 0x0d, 0xc0, 0x81, 0x70, 0x1f, 0x13,
+	0x70, 0x2f, 0x92, 0x87, 0xf7, 0x0d, 0xb7, 0x12, 0x79, 0xec, 0xf2, 0x4d, 0x0d, 0xb2, 0xe2, 0xc5,
+	0x46, 0x6a, 0x18, 0x45, 0x9f, 0x93, 0xa4, 0x86, 0x51, 0xec, 0xd1, 0x87, 0xfe, 0x88, 0x80, 0xb4,
+	0x44, 0x2a, 0xfb, 0x87, 0x24, 0x5f, 0x7d, 0x7c, 0x5f, 0x83, 0x0c, 0x17, 0x45, 0xf4, 0x1e, 0x7a,
+	0x14, 0x96, 0x33, 0x3d, 0x69, 0x10, 0xca, 0x15, 0x01, 0xe5, 0x71, 0x72, 0x69, 0x40, 0x28, 0x95,
+	0xbb, 0x81, 0x91, 0x5e, 0x26, 0xaf, 0x6b, 0x30, 0x81, 0xd7, 0xfe, 0x24, 0x6d, 0xfd, 0xc6, 0xdf,
+	0x25, 0x94, 0xce, 0xf6, 0x23, 0x43, 0x7c, 0x8f, 0x0a, 0x7c, 0x0f, 0x91, 0xa5, 0xfd, 0xe3, 0x53,
+	0x6f, 0x07, 0x7e, 0xac, 0x41, 0x21, 0xb8, 0x25, 0x4e, 0x5d, 0x8b, 0xdd, 0x37, 0xdc, 0xa9, 0x6b,
+	0x31, 0x71, 0xe1, 0xac, 0x7f, 0x4a, 0x60, 0x7b, 0x98, 0x2c, 0x27, 0xb1, 0x05, 0xa9, 0xdf, 0xaf,
+	0xdc, 0x0d, 0xfe, 0xe6, 0xa6, 0x53, 0x70, 0x38, 0xb8, 0xe0, 0x1a, 0x31, 0x15, 0x5c, 0xf7, 0xbd,
+	0x69, 0x2a, 0xb8, 0xc4, 0x35, 0xe6, 0x10, 0xe0, 0xc2, 0xcb, 0xbb, 0x9f, 0x6a, 0x00, 0xe1, 0x45,
+	0x0b, 0x49, 0xcf, 0x4e, 0x5d, 0xd7, 0x3b, 0xa5, 0xfb, 0xf6, 0x41, 0x89, 0xf8, 0x2e, 0x09, 0x7c,
+	0x17, 0xc8, 0x43, 0xfb, 0xc6, 0x17, 0xb9, 0x09, 0xf9, 0xae, 0x06, 0x39, 0xd9, 0x51, 0x4c, 0xdd,
+	0x55, 0x62, 0x3d, 0xd2, 0xd4, 0x5d, 0x25, 0xde, 0xc9, 0xd4, 0xff, 0x5f, 0x80, 0x5a, 0x26, 0x0f,
+	0xee, 0x3f, 0xda, 0x5c, 0x09, 0xe3, 0xcb, 0x90, 0x57, 0xad, 0xb6, 0xd4, 0x8c, 0xdb, 0xd5, 0x0f,
+	0x4c, 0xcd, 0xb8, 0xdd, 0x3d, 0x3b, 0x5d, 0x17, 0xb0, 0x66, 0x49, 0x29, 0x09, 0x2b, 0x68, 0xcb,
+	0xf9, 0x90, 0x15, 0xdd, 0xa2, 0xd4, 0x3c, 0x15, 0xed, 0x54, 0xa5, 0xe6, 0xa9, 0x58, 0xc3, 0xa9,
+	0xd7, 0x76, 0x27, 0x3b, 0x4b, 0x7c, 0xe1, 0x63, 0x1f, 0x24, 0x75, 0xe1, 0xc7, 0x1b, 0x35, 0xa9,
+	0x0b, 0xbf, 0xab, 0x9d, 0x32, 0xcc, 0xc2, 0x57, 0x9d, 0x94, 0xbb, 0x30, 0xa1, 0x4e, 0x26, 0x69,
+	0xa0, 0xe2, 0xad, 0x91, 0x54, 0x50, 0x5d, 0xa7, 0x78, 0xfd, 0xb4, 0x00, 0x75, 0x92, 0x9c, 0xa8,
+	0xec, 0xfd, 0x1f, 0x07, 0xa8, 0x4f, 0xbe, 0x00, 0x59, 0xc1, 0x95, 0xea, 0x87, 0xe8, 0xd9, 0x3b,
+	0xd5, 0x0f, 0xb1, 0xb3, 0xb7, 0x7e, 0x56, 0xa8, 0x5d, 0x20, 0x73, 0xa9, 0x6a, 0x2b, 0x77, 0xf9,
+	0x36, 0xcb, 0x37, 0x2b, 0x71, 0xea, 0x4d, 0x55, 0x1e, 0x3d, 0x7f, 0xa7, 0x2a, 0x8f, 0x9d, 0xb6,
+	0x87, 0xd9, 0xac, 0xe4, 0x39, 0xfb, 0x6b, 0x1a, 0x40, 0x78, 0xc6, 0x4d, 0xcd, 0x22, 0x89, 0x13,
+	0x72, 0x6a, 0x16, 0x49, 0x1e, 0x98, 0xf5, 0x7b, 0x05, 0xb8, 0x39, 0x32, 0xbb, 0x87, 0x65, 0x42,
+	0xd5, 0x3e, 0x64, 0xc5, 0xc1, 0x25, 0xd5, 0x2c, 0xd1, 0xb3, 0x5f, 0xaa, 0x59, 0x62, 0x67, 0x9f,
+	0x5e, 0x6b, 0x43, 0x1e, 0x74, 0xc4, 0xf4, 0xc3, 0xd2, 0x3a, 0x75, 0xfa, 0xdd, 0xc7, 0x97, 0xf4,
+	0xe9, 0x27, 0xca, 0xfe, 0x9e, 0xd3, 0x0f, 0xa8, 0xd7, 0x6e, 0xbc, 0xfd, 0xc1, 0x9c, 0xf6, 0xce,
+	0x07, 0x73, 0xda, 0x3f, 0x3e, 0x98, 0xd3, 0x5e, 0xfb, 0x70, 0xee, 0xc0, 0x3b, 0x1f, 0xce, 0x1d,
+	0xf8, 0xeb, 0x87, 0x73, 0x07, 0x3e, 0x57, 0x6e, 0x5a, 0x6c, 0xab, 0x53, 0x2f, 0x37, 0xdc, 0x96,
+	0x90, 0x70, 0xde, 0xa7, 0x0d, 0xf1, 0x74, 0x47, 0xca, 0xbb, 0x13, 0x4a, 0x64, 0xbb, 0x6d, 0xea,
+	0xd7, 0x73, 0xe2, 0xc4, 0xf8, 0xd0, 0x7f, 0x03, 0x00, 0x00, 0xff, 0xff, 0x57, 0x6e, 0x46, 0x06,
+	0x58, 0x34, 0x00, 0x00,
 }
 
 // Reference imports to suppress errors if they are not otherwise used.
@@ -2768,6 +3635,18 @@ type QueryClient interface {
 	Holds(ctx context.Context, in *QueryHoldsRequest, opts ...grpc.CallOption) (*QueryHoldsResponse, error)
 	// Heights returns which height of a consumer was known when.
 	Heights(ctx context.Context, in *QueryHeightsRequest, opts ...grpc.CallOption) (*QueryHeightsResponse, error)
+	// Slashes returns the slashes recorded: claims and proofs, newest last.
+	Slashes(ctx context.Context, in *QuerySlashesRequest, opts ...grpc.CallOption) (*QuerySlashesResponse, error)
+	// Slash returns one slash recorded.
+	Slash(ctx context.Context, in *QuerySlashRequest, opts ...grpc.CallOption) (*QuerySlashResponse, error)
+	// Meter returns how much a consumer may still take without proof.
+	Meter(ctx context.Context, in *QueryMeterRequest, opts ...grpc.CallOption) (*QueryMeterResponse, error)
+	// Settlement returns the sums of what was slashed, owed, burned and fell short, and the lengths of the queues.
+	Settlement(ctx context.Context, in *QuerySettlementRequest, opts ...grpc.CallOption) (*QuerySettlementResponse, error)
+	// Debts returns the delegators that owe something, the longest waiting first.
+	Debts(ctx context.Context, in *QueryDebtsRequest, opts ...grpc.CallOption) (*QueryDebtsResponse, error)
+	// Shortfalls returns the debts that nothing was left to pay.
+	Shortfalls(ctx context.Context, in *QueryShortfallsRequest, opts ...grpc.CallOption) (*QueryShortfallsResponse, error)
 }
 
 type queryClient struct {
@@ -2913,6 +3792,60 @@ func (c *queryClient) Heights(ctx context.Context, in *QueryHeightsRequest, opts
 	return out, nil
 }
 
+func (c *queryClient) Slashes(ctx context.Context, in *QuerySlashesRequest, opts ...grpc.CallOption) (*QuerySlashesResponse, error) {
+	out := new(QuerySlashesResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Query/Slashes", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryClient) Slash(ctx context.Context, in *QuerySlashRequest, opts ...grpc.CallOption) (*QuerySlashResponse, error) {
+	out := new(QuerySlashResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Query/Slash", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryClient) Meter(ctx context.Context, in *QueryMeterRequest, opts ...grpc.CallOption) (*QueryMeterResponse, error) {
+	out := new(QueryMeterResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Query/Meter", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryClient) Settlement(ctx context.Context, in *QuerySettlementRequest, opts ...grpc.CallOption) (*QuerySettlementResponse, error) {
+	out := new(QuerySettlementResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Query/Settlement", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryClient) Debts(ctx context.Context, in *QueryDebtsRequest, opts ...grpc.CallOption) (*QueryDebtsResponse, error) {
+	out := new(QueryDebtsResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Query/Debts", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryClient) Shortfalls(ctx context.Context, in *QueryShortfallsRequest, opts ...grpc.CallOption) (*QueryShortfallsResponse, error) {
+	out := new(QueryShortfallsResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Query/Shortfalls", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // QueryServer is the server API for Query service.
 type QueryServer interface {
 	// Params returns the module's parameters.
@@ -2945,6 +3878,18 @@ type QueryServer interface {
 	Holds(context.Context, *QueryHoldsRequest) (*QueryHoldsResponse, error)
 	// Heights returns which height of a consumer was known when.
 	Heights(context.Context, *QueryHeightsRequest) (*QueryHeightsResponse, error)
+	// Slashes returns the slashes recorded: claims and proofs, newest last.
+	Slashes(context.Context, *QuerySlashesRequest) (*QuerySlashesResponse, error)
+	// Slash returns one slash recorded.
+	Slash(context.Context, *QuerySlashRequest) (*QuerySlashResponse, error)
+	// Meter returns how much a consumer may still take without proof.
+	Meter(context.Context, *QueryMeterRequest) (*QueryMeterResponse, error)
+	// Settlement returns the sums of what was slashed, owed, burned and fell short, and the lengths of the queues.
+	Settlement(context.Context, *QuerySettlementRequest) (*QuerySettlementResponse, error)
+	// Debts returns the delegators that owe something, the longest waiting first.
+	Debts(context.Context, *QueryDebtsRequest) (*QueryDebtsResponse, error)
+	// Shortfalls returns the debts that nothing was left to pay.
+	Shortfalls(context.Context, *QueryShortfallsRequest) (*QueryShortfallsResponse, error)
 }
 
 // UnimplementedQueryServer can be embedded to have forward compatible implementations.
@@ -2995,6 +3940,24 @@ func (*UnimplementedQueryServer) Holds(ctx context.Context, req *QueryHoldsReque
 }
 func (*UnimplementedQueryServer) Heights(ctx context.Context, req *QueryHeightsRequest) (*QueryHeightsResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Heights not implemented")
+}
+func (*UnimplementedQueryServer) Slashes(ctx context.Context, req *QuerySlashesRequest) (*QuerySlashesResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Slashes not implemented")
+}
+func (*UnimplementedQueryServer) Slash(ctx context.Context, req *QuerySlashRequest) (*QuerySlashResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Slash not implemented")
+}
+func (*UnimplementedQueryServer) Meter(ctx context.Context, req *QueryMeterRequest) (*QueryMeterResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Meter not implemented")
+}
+func (*UnimplementedQueryServer) Settlement(ctx context.Context, req *QuerySettlementRequest) (*QuerySettlementResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Settlement not implemented")
+}
+func (*UnimplementedQueryServer) Debts(ctx context.Context, req *QueryDebtsRequest) (*QueryDebtsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Debts not implemented")
+}
+func (*UnimplementedQueryServer) Shortfalls(ctx context.Context, req *QueryShortfallsRequest) (*QueryShortfallsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Shortfalls not implemented")
 }
 
 func RegisterQueryServer(s grpc1.Server, srv QueryServer) {
@@ -3271,6 +4234,114 @@ func _Query_Heights_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Query_Slashes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuerySlashesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).Slashes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Query/Slashes",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).Slashes(ctx, req.(*QuerySlashesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Query_Slash_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuerySlashRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).Slash(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Query/Slash",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).Slash(ctx, req.(*QuerySlashRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Query_Meter_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QueryMeterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).Meter(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Query/Meter",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).Meter(ctx, req.(*QueryMeterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Query_Settlement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuerySettlementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).Settlement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Query/Settlement",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).Settlement(ctx, req.(*QuerySettlementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Query_Debts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QueryDebtsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).Debts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Query/Debts",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).Debts(ctx, req.(*QueryDebtsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Query_Shortfalls_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QueryShortfallsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).Shortfalls(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Query/Shortfalls",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).Shortfalls(ctx, req.(*QueryShortfallsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 var Query_serviceDesc = _Query_serviceDesc
 var _Query_serviceDesc = grpc.ServiceDesc{
 	ServiceName: "mesh.provider.v1.Query",
@@ -3335,6 +4406,30 @@ var _Query_serviceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Heights",
 			Handler:    _Query_Heights_Handler,
+		},
+		{
+			MethodName: "Slashes",
+			Handler:    _Query_Slashes_Handler,
+		},
+		{
+			MethodName: "Slash",
+			Handler:    _Query_Slash_Handler,
+		},
+		{
+			MethodName: "Meter",
+			Handler:    _Query_Meter_Handler,
+		},
+		{
+			MethodName: "Settlement",
+			Handler:    _Query_Settlement_Handler,
+		},
+		{
+			MethodName: "Debts",
+			Handler:    _Query_Debts_Handler,
+		},
+		{
+			MethodName: "Shortfalls",
+			Handler:    _Query_Shortfalls_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
@@ -5453,6 +6548,649 @@ func (m *QueryHeightsResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *QuerySlashesRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QuerySlashesRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QuerySlashesRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintQuery(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x22
+	}
+	if m.Status != 0 {
+		i = encodeVarintQuery(dAtA, i, uint64(m.Status))
+		i--
+		dAtA[i] = 0x18
+	}
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *SlashView) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *SlashView) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *SlashView) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Submitter) > 0 {
+		i -= len(m.Submitter)
+		copy(dAtA[i:], m.Submitter)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.Submitter)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0x12
+	}
+	{
+		size, err := m.Record.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+
+func (m *QuerySlashesResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QuerySlashesResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QuerySlashesResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintQuery(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Slashes) > 0 {
+		for iNdEx := len(m.Slashes) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Slashes[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintQuery(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QuerySlashRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QuerySlashRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QuerySlashRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Id != 0 {
+		i = encodeVarintQuery(dAtA, i, uint64(m.Id))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QuerySlashResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QuerySlashResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QuerySlashResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size, err := m.Slash.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryMeterRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryMeterRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryMeterRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryMeterResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryMeterResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryMeterResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pending != 0 {
+		i = encodeVarintQuery(dAtA, i, uint64(m.Pending))
+		i--
+		dAtA[i] = 0x18
+	}
+	{
+		size := m.Available.Size()
+		i -= size
+		if _, err := m.Available.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x12
+	{
+		size, err := m.Meter.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+
+func (m *QuerySettlementRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QuerySettlementRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QuerySettlementRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	return len(dAtA) - i, nil
+}
+
+func (m *QuerySettlementResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QuerySettlementResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QuerySettlementResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Rewards.Size()
+		i -= size
+		if _, err := m.Rewards.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x32
+	if m.PoolWalks != 0 {
+		i = encodeVarintQuery(dAtA, i, uint64(m.PoolWalks))
+		i--
+		dAtA[i] = 0x28
+	}
+	if len(m.NativeSlashWalks) > 0 {
+		for iNdEx := len(m.NativeSlashWalks) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.NativeSlashWalks[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintQuery(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x22
+		}
+	}
+	if m.PendingSlashes != 0 {
+		i = encodeVarintQuery(dAtA, i, uint64(m.PendingSlashes))
+		i--
+		dAtA[i] = 0x18
+	}
+	n52, err52 := github_com_cosmos_gogoproto_types.StdTimeMarshalTo(m.OldestDebt, dAtA[i-github_com_cosmos_gogoproto_types.SizeOfStdTime(m.OldestDebt):])
+	if err52 != nil {
+		return 0, err52
+	}
+	i -= n52
+	i = encodeVarintQuery(dAtA, i, uint64(n52))
+	i--
+	dAtA[i] = 0x12
+	{
+		size, err := m.Totals.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryDebtsRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryDebtsRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryDebtsRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintQuery(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Debt) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Debt) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Debt) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	n55, err55 := github_com_cosmos_gogoproto_types.StdTimeMarshalTo(m.Since, dAtA[i-github_com_cosmos_gogoproto_types.SizeOfStdTime(m.Since):])
+	if err55 != nil {
+		return 0, err55
+	}
+	i -= n55
+	i = encodeVarintQuery(dAtA, i, uint64(n55))
+	i--
+	dAtA[i] = 0x1a
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x12
+	if len(m.Delegator) > 0 {
+		i -= len(m.Delegator)
+		copy(dAtA[i:], m.Delegator)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.Delegator)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryDebtsResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryDebtsResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryDebtsResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintQuery(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Debts) > 0 {
+		for iNdEx := len(m.Debts) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Debts[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintQuery(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryShortfallsRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryShortfallsRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryShortfallsRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintQuery(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *ShortfallView) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *ShortfallView) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *ShortfallView) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x12
+	if len(m.Delegator) > 0 {
+		i -= len(m.Delegator)
+		copy(dAtA[i:], m.Delegator)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.Delegator)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryShortfallsResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryShortfallsResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryShortfallsResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintQuery(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Shortfalls) > 0 {
+		for iNdEx := len(m.Shortfalls) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Shortfalls[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintQuery(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
 func encodeVarintQuery(dAtA []byte, offset int, v uint64) int {
 	offset -= sovQuery(v)
 	base := offset
@@ -6225,6 +7963,252 @@ func (m *QueryHeightsResponse) Size() (n int) {
 	_ = l
 	if len(m.Heights) > 0 {
 		for _, e := range m.Heights {
+			l = e.Size()
+			n += 1 + l + sovQuery(uint64(l))
+		}
+	}
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *QuerySlashesRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	if m.Status != 0 {
+		n += 1 + sovQuery(uint64(m.Status))
+	}
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *SlashView) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = m.Record.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	l = len(m.Submitter)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *QuerySlashesResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Slashes) > 0 {
+		for _, e := range m.Slashes {
+			l = e.Size()
+			n += 1 + l + sovQuery(uint64(l))
+		}
+	}
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *QuerySlashRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Id != 0 {
+		n += 1 + sovQuery(uint64(m.Id))
+	}
+	return n
+}
+
+func (m *QuerySlashResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = m.Slash.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	return n
+}
+
+func (m *QueryMeterRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *QueryMeterResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = m.Meter.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	l = m.Available.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	if m.Pending != 0 {
+		n += 1 + sovQuery(uint64(m.Pending))
+	}
+	return n
+}
+
+func (m *QuerySettlementRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	return n
+}
+
+func (m *QuerySettlementResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = m.Totals.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	l = github_com_cosmos_gogoproto_types.SizeOfStdTime(m.OldestDebt)
+	n += 1 + l + sovQuery(uint64(l))
+	if m.PendingSlashes != 0 {
+		n += 1 + sovQuery(uint64(m.PendingSlashes))
+	}
+	if len(m.NativeSlashWalks) > 0 {
+		for _, e := range m.NativeSlashWalks {
+			l = e.Size()
+			n += 1 + l + sovQuery(uint64(l))
+		}
+	}
+	if m.PoolWalks != 0 {
+		n += 1 + sovQuery(uint64(m.PoolWalks))
+	}
+	l = m.Rewards.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	return n
+}
+
+func (m *QueryDebtsRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *Debt) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Delegator)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	l = github_com_cosmos_gogoproto_types.SizeOfStdTime(m.Since)
+	n += 1 + l + sovQuery(uint64(l))
+	return n
+}
+
+func (m *QueryDebtsResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Debts) > 0 {
+		for _, e := range m.Debts {
+			l = e.Size()
+			n += 1 + l + sovQuery(uint64(l))
+		}
+	}
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *QueryShortfallsRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *ShortfallView) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Delegator)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	return n
+}
+
+func (m *QueryShortfallsResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Shortfalls) > 0 {
+		for _, e := range m.Shortfalls {
 			l = e.Size()
 			n += 1 + l + sovQuery(uint64(l))
 		}
@@ -12093,6 +14077,1761 @@ func (m *QueryHeightsResponse) Unmarshal(dAtA []byte) error {
 			}
 			m.Heights = append(m.Heights, ClientHeight{})
 			if err := m.Heights[len(m.Heights)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageResponse{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QuerySlashesRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QuerySlashesRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QuerySlashesRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Status", wireType)
+			}
+			m.Status = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Status |= SlashStatus(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageRequest{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *SlashView) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: SlashView: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: SlashView: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Record", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Record.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Submitter", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Submitter = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QuerySlashesResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QuerySlashesResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QuerySlashesResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Slashes", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Slashes = append(m.Slashes, SlashView{})
+			if err := m.Slashes[len(m.Slashes)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageResponse{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QuerySlashRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QuerySlashRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QuerySlashRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Id", wireType)
+			}
+			m.Id = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Id |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QuerySlashResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QuerySlashResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QuerySlashResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Slash", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Slash.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryMeterRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryMeterRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryMeterRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryMeterResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryMeterResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryMeterResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Meter", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Meter.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Available", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Available.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pending", wireType)
+			}
+			m.Pending = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Pending |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QuerySettlementRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QuerySettlementRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QuerySettlementRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QuerySettlementResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QuerySettlementResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QuerySettlementResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Totals", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Totals.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field OldestDebt", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := github_com_cosmos_gogoproto_types.StdTimeUnmarshal(&m.OldestDebt, dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field PendingSlashes", wireType)
+			}
+			m.PendingSlashes = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.PendingSlashes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field NativeSlashWalks", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.NativeSlashWalks = append(m.NativeSlashWalks, NativeSlashWalk{})
+			if err := m.NativeSlashWalks[len(m.NativeSlashWalks)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field PoolWalks", wireType)
+			}
+			m.PoolWalks = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.PoolWalks |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Rewards", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Rewards.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryDebtsRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryDebtsRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryDebtsRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageRequest{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Debt) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Debt: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Debt: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Delegator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Delegator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Since", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := github_com_cosmos_gogoproto_types.StdTimeUnmarshal(&m.Since, dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryDebtsResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryDebtsResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryDebtsResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Debts", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Debts = append(m.Debts, Debt{})
+			if err := m.Debts[len(m.Debts)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageResponse{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryShortfallsRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryShortfallsRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryShortfallsRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageRequest{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *ShortfallView) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: ShortfallView: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: ShortfallView: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Delegator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Delegator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryShortfallsResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryShortfallsResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryShortfallsResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Shortfalls", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Shortfalls = append(m.Shortfalls, ShortfallView{})
+			if err := m.Shortfalls[len(m.Shortfalls)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex

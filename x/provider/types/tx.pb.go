@@ -7,6 +7,7 @@ import (
 	context "context"
 	cosmossdk_io_math "cosmossdk.io/math"
 	fmt "fmt"
+	types1 "github.com/cometbft/cometbft/proto/tendermint/types"
 	_ "github.com/cosmos/cosmos-proto"
 	types "github.com/cosmos/cosmos-sdk/types"
 	_ "github.com/cosmos/cosmos-sdk/types/msgservice"
@@ -15,6 +16,8 @@ import (
 	grpc1 "github.com/cosmos/gogoproto/grpc"
 	proto "github.com/cosmos/gogoproto/proto"
 	github_com_cosmos_gogoproto_types "github.com/cosmos/gogoproto/types"
+	_07_tendermint "github.com/cosmos/ibc-go/v11/modules/light-clients/07-tendermint"
+	types2 "github.com/mesh-security/mesh/x/mesh/types"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -921,6 +924,675 @@ func (m *MsgUpdateParamsResponse) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_MsgUpdateParamsResponse proto.InternalMessageInfo
 
+// MsgSubmitDoubleVote proves a double sign.
+type MsgSubmitDoubleVote struct {
+	// submitter is who brings the proof and gets the reward.
+	Submitter string `protobuf:"bytes,1,opt,name=submitter,proto3" json:"submitter,omitempty"`
+	// consumer_id is the consumer's client id on this chain.
+	ConsumerId string `protobuf:"bytes,2,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// evidence are the two votes. Powers and timestamps in it are ignored.
+	Evidence *types1.DuplicateVoteEvidence `protobuf:"bytes,3,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// chain_id is the chain id the votes were signed for; empty means the consumer's present one.
+	ChainId string `protobuf:"bytes,4,opt,name=chain_id,json=chainId,proto3" json:"chain_id,omitempty"`
+}
+
+func (m *MsgSubmitDoubleVote) Reset()         { *m = MsgSubmitDoubleVote{} }
+func (m *MsgSubmitDoubleVote) String() string { return proto.CompactTextString(m) }
+func (*MsgSubmitDoubleVote) ProtoMessage()    {}
+func (*MsgSubmitDoubleVote) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{18}
+}
+func (m *MsgSubmitDoubleVote) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgSubmitDoubleVote) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgSubmitDoubleVote.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgSubmitDoubleVote) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgSubmitDoubleVote.Merge(m, src)
+}
+func (m *MsgSubmitDoubleVote) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgSubmitDoubleVote) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgSubmitDoubleVote.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgSubmitDoubleVote proto.InternalMessageInfo
+
+func (m *MsgSubmitDoubleVote) GetSubmitter() string {
+	if m != nil {
+		return m.Submitter
+	}
+	return ""
+}
+
+func (m *MsgSubmitDoubleVote) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *MsgSubmitDoubleVote) GetEvidence() *types1.DuplicateVoteEvidence {
+	if m != nil {
+		return m.Evidence
+	}
+	return nil
+}
+
+func (m *MsgSubmitDoubleVote) GetChainId() string {
+	if m != nil {
+		return m.ChainId
+	}
+	return ""
+}
+
+// MsgSubmitDoubleVoteResponse is the answer to MsgSubmitDoubleVote.
+type MsgSubmitDoubleVoteResponse struct {
+	// slash_id is the slash recorded.
+	SlashId uint64 `protobuf:"varint,1,opt,name=slash_id,json=slashId,proto3" json:"slash_id,omitempty"`
+	// status is executed, or pending if it waits for a veto.
+	Status SlashStatus `protobuf:"varint,2,opt,name=status,proto3,enum=mesh.provider.v1.SlashStatus" json:"status,omitempty"`
+}
+
+func (m *MsgSubmitDoubleVoteResponse) Reset()         { *m = MsgSubmitDoubleVoteResponse{} }
+func (m *MsgSubmitDoubleVoteResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgSubmitDoubleVoteResponse) ProtoMessage()    {}
+func (*MsgSubmitDoubleVoteResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{19}
+}
+func (m *MsgSubmitDoubleVoteResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgSubmitDoubleVoteResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgSubmitDoubleVoteResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgSubmitDoubleVoteResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgSubmitDoubleVoteResponse.Merge(m, src)
+}
+func (m *MsgSubmitDoubleVoteResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgSubmitDoubleVoteResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgSubmitDoubleVoteResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgSubmitDoubleVoteResponse proto.InternalMessageInfo
+
+func (m *MsgSubmitDoubleVoteResponse) GetSlashId() uint64 {
+	if m != nil {
+		return m.SlashId
+	}
+	return 0
+}
+
+func (m *MsgSubmitDoubleVoteResponse) GetStatus() SlashStatus {
+	if m != nil {
+		return m.Status
+	}
+	return SLASH_STATUS_UNSPECIFIED
+}
+
+// MsgSubmitMisbehaviour proves a light-client attack.
+type MsgSubmitMisbehaviour struct {
+	// submitter is who brings the proof and gets the reward.
+	Submitter string `protobuf:"bytes,1,opt,name=submitter,proto3" json:"submitter,omitempty"`
+	// consumer_id is the consumer's client id on this chain.
+	ConsumerId string `protobuf:"bytes,2,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// misbehaviour are two headers of one height.
+	Misbehaviour *_07_tendermint.Misbehaviour `protobuf:"bytes,3,opt,name=misbehaviour,proto3" json:"misbehaviour,omitempty"`
+}
+
+func (m *MsgSubmitMisbehaviour) Reset()         { *m = MsgSubmitMisbehaviour{} }
+func (m *MsgSubmitMisbehaviour) String() string { return proto.CompactTextString(m) }
+func (*MsgSubmitMisbehaviour) ProtoMessage()    {}
+func (*MsgSubmitMisbehaviour) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{20}
+}
+func (m *MsgSubmitMisbehaviour) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgSubmitMisbehaviour) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgSubmitMisbehaviour.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgSubmitMisbehaviour) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgSubmitMisbehaviour.Merge(m, src)
+}
+func (m *MsgSubmitMisbehaviour) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgSubmitMisbehaviour) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgSubmitMisbehaviour.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgSubmitMisbehaviour proto.InternalMessageInfo
+
+func (m *MsgSubmitMisbehaviour) GetSubmitter() string {
+	if m != nil {
+		return m.Submitter
+	}
+	return ""
+}
+
+func (m *MsgSubmitMisbehaviour) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *MsgSubmitMisbehaviour) GetMisbehaviour() *_07_tendermint.Misbehaviour {
+	if m != nil {
+		return m.Misbehaviour
+	}
+	return nil
+}
+
+// MsgSubmitMisbehaviourResponse is the answer to MsgSubmitMisbehaviour.
+type MsgSubmitMisbehaviourResponse struct {
+	// slash_ids are the slashes recorded, one for each validator that signed both.
+	SlashIds []uint64 `protobuf:"varint,1,rep,packed,name=slash_ids,json=slashIds,proto3" json:"slash_ids,omitempty"`
+}
+
+func (m *MsgSubmitMisbehaviourResponse) Reset()         { *m = MsgSubmitMisbehaviourResponse{} }
+func (m *MsgSubmitMisbehaviourResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgSubmitMisbehaviourResponse) ProtoMessage()    {}
+func (*MsgSubmitMisbehaviourResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{21}
+}
+func (m *MsgSubmitMisbehaviourResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgSubmitMisbehaviourResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgSubmitMisbehaviourResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgSubmitMisbehaviourResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgSubmitMisbehaviourResponse.Merge(m, src)
+}
+func (m *MsgSubmitMisbehaviourResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgSubmitMisbehaviourResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgSubmitMisbehaviourResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgSubmitMisbehaviourResponse proto.InternalMessageInfo
+
+func (m *MsgSubmitMisbehaviourResponse) GetSlashIds() []uint64 {
+	if m != nil {
+		return m.SlashIds
+	}
+	return nil
+}
+
+// MsgVouchKey vouches for a consensus key.
+type MsgVouchKey struct {
+	// submitter pays for the transaction.
+	Submitter string `protobuf:"bytes,1,opt,name=submitter,proto3" json:"submitter,omitempty"`
+	// consumer_id is the consumer's client id on this chain.
+	ConsumerId string `protobuf:"bytes,2,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// validator is the operator address on the consumer, bech32 with the consumer's prefix.
+	Validator string `protobuf:"bytes,3,opt,name=validator,proto3" json:"validator,omitempty"`
+	// consensus_key is the key vouched for; the consumer must have reported it.
+	ConsensusKey types2.ConsensusKey `protobuf:"bytes,4,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key"`
+	// account_key is the operator's secp256k1 public key, 33 bytes; its address is the operator address.
+	AccountKey []byte `protobuf:"bytes,5,opt,name=account_key,json=accountKey,proto3" json:"account_key,omitempty"`
+	// signature is over the bytes of VouchSignBytes: this chain's id, consumer_id and consensus_key.
+	Signature []byte `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"`
+}
+
+func (m *MsgVouchKey) Reset()         { *m = MsgVouchKey{} }
+func (m *MsgVouchKey) String() string { return proto.CompactTextString(m) }
+func (*MsgVouchKey) ProtoMessage()    {}
+func (*MsgVouchKey) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{22}
+}
+func (m *MsgVouchKey) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgVouchKey) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgVouchKey.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgVouchKey) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgVouchKey.Merge(m, src)
+}
+func (m *MsgVouchKey) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgVouchKey) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgVouchKey.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgVouchKey proto.InternalMessageInfo
+
+func (m *MsgVouchKey) GetSubmitter() string {
+	if m != nil {
+		return m.Submitter
+	}
+	return ""
+}
+
+func (m *MsgVouchKey) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *MsgVouchKey) GetValidator() string {
+	if m != nil {
+		return m.Validator
+	}
+	return ""
+}
+
+func (m *MsgVouchKey) GetConsensusKey() types2.ConsensusKey {
+	if m != nil {
+		return m.ConsensusKey
+	}
+	return types2.ConsensusKey{}
+}
+
+func (m *MsgVouchKey) GetAccountKey() []byte {
+	if m != nil {
+		return m.AccountKey
+	}
+	return nil
+}
+
+func (m *MsgVouchKey) GetSignature() []byte {
+	if m != nil {
+		return m.Signature
+	}
+	return nil
+}
+
+// MsgVouchKeyResponse is the answer to MsgVouchKey.
+type MsgVouchKeyResponse struct {
+}
+
+func (m *MsgVouchKeyResponse) Reset()         { *m = MsgVouchKeyResponse{} }
+func (m *MsgVouchKeyResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgVouchKeyResponse) ProtoMessage()    {}
+func (*MsgVouchKeyResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{23}
+}
+func (m *MsgVouchKeyResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgVouchKeyResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgVouchKeyResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgVouchKeyResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgVouchKeyResponse.Merge(m, src)
+}
+func (m *MsgVouchKeyResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgVouchKeyResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgVouchKeyResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgVouchKeyResponse proto.InternalMessageInfo
+
+// MsgSetEvidenceMinHeight raises the lowest height at which evidence counts.
+type MsgSetEvidenceMinHeight struct {
+	// authority is the module's authority.
+	Authority string `protobuf:"bytes,1,opt,name=authority,proto3" json:"authority,omitempty"`
+	// consumer_id is the consumer's client id on this chain.
+	ConsumerId string `protobuf:"bytes,2,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
+	// chain_id is the one of the consumer's chain ids it holds for.
+	ChainId string `protobuf:"bytes,3,opt,name=chain_id,json=chainId,proto3" json:"chain_id,omitempty"`
+	// height is the new lowest height; it can only rise.
+	Height uint64 `protobuf:"varint,4,opt,name=height,proto3" json:"height,omitempty"`
+}
+
+func (m *MsgSetEvidenceMinHeight) Reset()         { *m = MsgSetEvidenceMinHeight{} }
+func (m *MsgSetEvidenceMinHeight) String() string { return proto.CompactTextString(m) }
+func (*MsgSetEvidenceMinHeight) ProtoMessage()    {}
+func (*MsgSetEvidenceMinHeight) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{24}
+}
+func (m *MsgSetEvidenceMinHeight) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgSetEvidenceMinHeight) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgSetEvidenceMinHeight.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgSetEvidenceMinHeight) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgSetEvidenceMinHeight.Merge(m, src)
+}
+func (m *MsgSetEvidenceMinHeight) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgSetEvidenceMinHeight) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgSetEvidenceMinHeight.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgSetEvidenceMinHeight proto.InternalMessageInfo
+
+func (m *MsgSetEvidenceMinHeight) GetAuthority() string {
+	if m != nil {
+		return m.Authority
+	}
+	return ""
+}
+
+func (m *MsgSetEvidenceMinHeight) GetConsumerId() string {
+	if m != nil {
+		return m.ConsumerId
+	}
+	return ""
+}
+
+func (m *MsgSetEvidenceMinHeight) GetChainId() string {
+	if m != nil {
+		return m.ChainId
+	}
+	return ""
+}
+
+func (m *MsgSetEvidenceMinHeight) GetHeight() uint64 {
+	if m != nil {
+		return m.Height
+	}
+	return 0
+}
+
+// MsgSetEvidenceMinHeightResponse is the answer to MsgSetEvidenceMinHeight.
+type MsgSetEvidenceMinHeightResponse struct {
+}
+
+func (m *MsgSetEvidenceMinHeightResponse) Reset()         { *m = MsgSetEvidenceMinHeightResponse{} }
+func (m *MsgSetEvidenceMinHeightResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgSetEvidenceMinHeightResponse) ProtoMessage()    {}
+func (*MsgSetEvidenceMinHeightResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{25}
+}
+func (m *MsgSetEvidenceMinHeightResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgSetEvidenceMinHeightResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgSetEvidenceMinHeightResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgSetEvidenceMinHeightResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgSetEvidenceMinHeightResponse.Merge(m, src)
+}
+func (m *MsgSetEvidenceMinHeightResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgSetEvidenceMinHeightResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgSetEvidenceMinHeightResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgSetEvidenceMinHeightResponse proto.InternalMessageInfo
+
+// MsgVetoSlash takes a pending slash away.
+type MsgVetoSlash struct {
+	// authority is the module's authority.
+	Authority string `protobuf:"bytes,1,opt,name=authority,proto3" json:"authority,omitempty"`
+	// slash_id is the pending slash.
+	SlashId uint64 `protobuf:"varint,2,opt,name=slash_id,json=slashId,proto3" json:"slash_id,omitempty"`
+}
+
+func (m *MsgVetoSlash) Reset()         { *m = MsgVetoSlash{} }
+func (m *MsgVetoSlash) String() string { return proto.CompactTextString(m) }
+func (*MsgVetoSlash) ProtoMessage()    {}
+func (*MsgVetoSlash) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{26}
+}
+func (m *MsgVetoSlash) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgVetoSlash) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgVetoSlash.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgVetoSlash) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgVetoSlash.Merge(m, src)
+}
+func (m *MsgVetoSlash) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgVetoSlash) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgVetoSlash.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgVetoSlash proto.InternalMessageInfo
+
+func (m *MsgVetoSlash) GetAuthority() string {
+	if m != nil {
+		return m.Authority
+	}
+	return ""
+}
+
+func (m *MsgVetoSlash) GetSlashId() uint64 {
+	if m != nil {
+		return m.SlashId
+	}
+	return 0
+}
+
+// MsgVetoSlashResponse is the answer to MsgVetoSlash.
+type MsgVetoSlashResponse struct {
+}
+
+func (m *MsgVetoSlashResponse) Reset()         { *m = MsgVetoSlashResponse{} }
+func (m *MsgVetoSlashResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgVetoSlashResponse) ProtoMessage()    {}
+func (*MsgVetoSlashResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{27}
+}
+func (m *MsgVetoSlashResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgVetoSlashResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgVetoSlashResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgVetoSlashResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgVetoSlashResponse.Merge(m, src)
+}
+func (m *MsgVetoSlashResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgVetoSlashResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgVetoSlashResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgVetoSlashResponse proto.InternalMessageInfo
+
+// MsgStopSlash delays a pending slash once.
+type MsgStopSlash struct {
+	// signer is the module's authority or the consumer's guardian.
+	Signer string `protobuf:"bytes,1,opt,name=signer,proto3" json:"signer,omitempty"`
+	// slash_id is the pending slash.
+	SlashId uint64 `protobuf:"varint,2,opt,name=slash_id,json=slashId,proto3" json:"slash_id,omitempty"`
+}
+
+func (m *MsgStopSlash) Reset()         { *m = MsgStopSlash{} }
+func (m *MsgStopSlash) String() string { return proto.CompactTextString(m) }
+func (*MsgStopSlash) ProtoMessage()    {}
+func (*MsgStopSlash) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{28}
+}
+func (m *MsgStopSlash) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgStopSlash) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgStopSlash.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgStopSlash) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgStopSlash.Merge(m, src)
+}
+func (m *MsgStopSlash) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgStopSlash) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgStopSlash.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgStopSlash proto.InternalMessageInfo
+
+func (m *MsgStopSlash) GetSigner() string {
+	if m != nil {
+		return m.Signer
+	}
+	return ""
+}
+
+func (m *MsgStopSlash) GetSlashId() uint64 {
+	if m != nil {
+		return m.SlashId
+	}
+	return 0
+}
+
+// MsgStopSlashResponse is the answer to MsgStopSlash.
+type MsgStopSlashResponse struct {
+	// due_at is when the slash is worked on now.
+	DueAt time.Time `protobuf:"bytes,1,opt,name=due_at,json=dueAt,proto3,stdtime" json:"due_at"`
+}
+
+func (m *MsgStopSlashResponse) Reset()         { *m = MsgStopSlashResponse{} }
+func (m *MsgStopSlashResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgStopSlashResponse) ProtoMessage()    {}
+func (*MsgStopSlashResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_fe66f4f27eb78ba0, []int{29}
+}
+func (m *MsgStopSlashResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgStopSlashResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgStopSlashResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgStopSlashResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgStopSlashResponse.Merge(m, src)
+}
+func (m *MsgStopSlashResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgStopSlashResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgStopSlashResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgStopSlashResponse proto.InternalMessageInfo
+
+func (m *MsgStopSlashResponse) GetDueAt() time.Time {
+	if m != nil {
+		return m.DueAt
+	}
+	return time.Time{}
+}
+
 func init() {
 	proto.RegisterType((*MsgCrossStake)(nil), "mesh.provider.v1.MsgCrossStake")
 	proto.RegisterType((*MsgCrossStakeResponse)(nil), "mesh.provider.v1.MsgCrossStakeResponse")
@@ -940,72 +1612,122 @@ func init() {
 	proto.RegisterType((*MsgRetireChannelResponse)(nil), "mesh.provider.v1.MsgRetireChannelResponse")
 	proto.RegisterType((*MsgUpdateParams)(nil), "mesh.provider.v1.MsgUpdateParams")
 	proto.RegisterType((*MsgUpdateParamsResponse)(nil), "mesh.provider.v1.MsgUpdateParamsResponse")
+	proto.RegisterType((*MsgSubmitDoubleVote)(nil), "mesh.provider.v1.MsgSubmitDoubleVote")
+	proto.RegisterType((*MsgSubmitDoubleVoteResponse)(nil), "mesh.provider.v1.MsgSubmitDoubleVoteResponse")
+	proto.RegisterType((*MsgSubmitMisbehaviour)(nil), "mesh.provider.v1.MsgSubmitMisbehaviour")
+	proto.RegisterType((*MsgSubmitMisbehaviourResponse)(nil), "mesh.provider.v1.MsgSubmitMisbehaviourResponse")
+	proto.RegisterType((*MsgVouchKey)(nil), "mesh.provider.v1.MsgVouchKey")
+	proto.RegisterType((*MsgVouchKeyResponse)(nil), "mesh.provider.v1.MsgVouchKeyResponse")
+	proto.RegisterType((*MsgSetEvidenceMinHeight)(nil), "mesh.provider.v1.MsgSetEvidenceMinHeight")
+	proto.RegisterType((*MsgSetEvidenceMinHeightResponse)(nil), "mesh.provider.v1.MsgSetEvidenceMinHeightResponse")
+	proto.RegisterType((*MsgVetoSlash)(nil), "mesh.provider.v1.MsgVetoSlash")
+	proto.RegisterType((*MsgVetoSlashResponse)(nil), "mesh.provider.v1.MsgVetoSlashResponse")
+	proto.RegisterType((*MsgStopSlash)(nil), "mesh.provider.v1.MsgStopSlash")
+	proto.RegisterType((*MsgStopSlashResponse)(nil), "mesh.provider.v1.MsgStopSlashResponse")
 }
 
 func init() { proto.RegisterFile("mesh/provider/v1/tx.proto", fileDescriptor_fe66f4f27eb78ba0) }
 
 var fileDescriptor_fe66f4f27eb78ba0 = []byte{
-	// 959 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xd4, 0x56, 0xcf, 0x8f, 0xdb, 0x44,
-	0x14, 0x5e, 0xd3, 0x12, 0xd8, 0x59, 0x76, 0xdb, 0x9a, 0xdd, 0x36, 0x31, 0xe0, 0x6c, 0x8d, 0xa0,
-	0xdb, 0x54, 0x6b, 0x37, 0x8b, 0xc4, 0x61, 0xe1, 0xd2, 0xe4, 0x42, 0x0e, 0x91, 0x2a, 0x43, 0x91,
-	0x40, 0x95, 0xa2, 0x49, 0x3c, 0x9d, 0x58, 0x8d, 0x3d, 0x91, 0x67, 0x12, 0xb5, 0x37, 0xc4, 0x09,
-	0x21, 0x0e, 0xbd, 0x71, 0xe3, 0xcc, 0x71, 0x0f, 0x45, 0x42, 0xe2, 0x1f, 0xe8, 0xb1, 0xea, 0x09,
-	0x71, 0x28, 0x68, 0xf7, 0xb0, 0x42, 0x1c, 0xf8, 0x17, 0xd0, 0xfc, 0xb0, 0xe3, 0x89, 0x9d, 0x35,
-	0x02, 0x21, 0xe0, 0xb2, 0xda, 0x79, 0xf3, 0xbd, 0x37, 0xdf, 0xf7, 0x65, 0xde, 0x1b, 0x83, 0x46,
-	0x84, 0xe8, 0xd8, 0x9b, 0x26, 0x64, 0x1e, 0x06, 0x28, 0xf1, 0xe6, 0x6d, 0x8f, 0x3d, 0x70, 0xa7,
-	0x09, 0x61, 0xc4, 0xbc, 0xc8, 0xb7, 0xdc, 0x74, 0xcb, 0x9d, 0xb7, 0xad, 0x4b, 0x30, 0x0a, 0x63,
-	0xe2, 0x89, 0xbf, 0x12, 0x64, 0xd9, 0x23, 0x42, 0x23, 0x42, 0xbd, 0x21, 0xa4, 0xc8, 0x9b, 0xb7,
-	0x87, 0x88, 0xc1, 0xb6, 0x37, 0x22, 0x61, 0xac, 0xf6, 0xaf, 0xa8, 0xfd, 0x88, 0x62, 0x5e, 0x3c,
-	0xa2, 0x58, 0x6d, 0x34, 0xe4, 0xc6, 0x40, 0xac, 0x3c, 0xb9, 0x50, 0x5b, 0xdb, 0x98, 0x60, 0x22,
-	0xe3, 0xfc, 0x3f, 0x15, 0x6d, 0x62, 0x42, 0xf0, 0x04, 0x79, 0x62, 0x35, 0x9c, 0xdd, 0xf3, 0x58,
-	0x18, 0x21, 0xca, 0x60, 0x34, 0x4d, 0x01, 0x05, 0x29, 0x19, 0x77, 0x01, 0x70, 0x7e, 0x33, 0xc0,
-	0x66, 0x9f, 0xe2, 0x6e, 0x42, 0x28, 0xfd, 0x90, 0xc1, 0xfb, 0xc8, 0x7c, 0x17, 0xac, 0x07, 0x68,
-	0x82, 0x30, 0x64, 0x24, 0xa9, 0x1b, 0xbb, 0xc6, 0xde, 0x7a, 0xa7, 0xfe, 0xec, 0xf1, 0xfe, 0xb6,
-	0xa2, 0x73, 0x2b, 0x08, 0x12, 0xc4, 0xb1, 0x49, 0x18, 0x63, 0x7f, 0x01, 0x35, 0x9b, 0x60, 0x63,
-	0x44, 0x62, 0x3a, 0x8b, 0x50, 0x32, 0x08, 0x83, 0xfa, 0x0b, 0x3c, 0xd3, 0x07, 0x69, 0xa8, 0x17,
-	0x98, 0xaf, 0x83, 0xf5, 0x39, 0x9c, 0x84, 0x81, 0x28, 0x7c, 0x4e, 0x6c, 0x2f, 0x02, 0xe6, 0xfb,
-	0xa0, 0x06, 0x23, 0x32, 0x8b, 0x59, 0xfd, 0xfc, 0xae, 0xb1, 0xb7, 0x71, 0xd0, 0x70, 0xd5, 0x81,
-	0xdc, 0x45, 0x57, 0xb9, 0xe8, 0x76, 0x49, 0x18, 0x77, 0xd6, 0x9f, 0x3c, 0x6f, 0xae, 0x7d, 0x7b,
-	0x7a, 0xd4, 0x32, 0x7c, 0x95, 0x73, 0xf8, 0xd6, 0xe7, 0xa7, 0x47, 0xad, 0x05, 0x99, 0x2f, 0x4f,
-	0x8f, 0x5a, 0xa6, 0x90, 0xae, 0x69, 0x73, 0xee, 0x82, 0x1d, 0x2d, 0xe0, 0x23, 0x3a, 0x25, 0x31,
-	0x45, 0x66, 0x17, 0xd4, 0xe8, 0x18, 0x26, 0x88, 0x2a, 0xc5, 0x37, 0xf8, 0x11, 0x3f, 0x3d, 0x6f,
-	0xee, 0x48, 0x12, 0x34, 0xb8, 0xef, 0x86, 0xc4, 0x8b, 0x20, 0x1b, 0xbb, 0xbd, 0x98, 0x3d, 0x7b,
-	0xbc, 0x0f, 0x14, 0xbb, 0x5e, 0xcc, 0x7c, 0x95, 0xea, 0xfc, 0x6e, 0x80, 0x0b, 0x69, 0xf9, 0x3b,
-	0x31, 0xfd, 0xff, 0xba, 0x79, 0xad, 0xe8, 0xe6, 0xb6, 0xe6, 0xa6, 0x52, 0xe7, 0x7c, 0x61, 0x80,
-	0x2b, 0x4b, 0xb1, 0xcc, 0xd2, 0x06, 0x78, 0x79, 0x08, 0xd9, 0x68, 0xcc, 0xe9, 0x73, 0xe1, 0xe7,
-	0xfd, 0x97, 0xc4, 0xba, 0x17, 0x98, 0x3e, 0xb8, 0x30, 0x81, 0x0c, 0x51, 0x36, 0x88, 0x20, 0x9b,
-	0x25, 0x21, 0x7b, 0x28, 0x04, 0x6e, 0x1c, 0x58, 0xae, 0xbc, 0xd0, 0x6e, 0x7a, 0xa1, 0xdd, 0x8f,
-	0xd2, 0x0b, 0xdd, 0xd9, 0xe4, 0x3c, 0x1f, 0xfd, 0xdc, 0x34, 0x24, 0xd7, 0x2d, 0x59, 0xa1, 0xaf,
-	0x0a, 0x38, 0xdf, 0x19, 0x60, 0xab, 0x4f, 0xf1, 0xad, 0x20, 0xe8, 0x2a, 0x93, 0xb8, 0xf7, 0x70,
-	0xc6, 0xc6, 0x44, 0x1c, 0x50, 0xe9, 0x7d, 0x06, 0xe5, 0x97, 0x61, 0x44, 0xe2, 0x7b, 0x21, 0x56,
-	0xac, 0x76, 0xdd, 0xe5, 0xae, 0x77, 0xd3, 0x33, 0xba, 0x02, 0xa7, 0x79, 0x28, 0x53, 0x0f, 0xdf,
-	0x16, 0x1e, 0x66, 0x45, 0xb9, 0x87, 0xaf, 0xa6, 0x1e, 0xe6, 0x48, 0x3a, 0x75, 0x70, 0x59, 0x8f,
-	0xa4, 0x06, 0x3a, 0x3f, 0x18, 0xe0, 0x52, 0x9f, 0xe2, 0x3b, 0xd3, 0x00, 0x32, 0xf4, 0xdf, 0x10,
-	0x75, 0xbd, 0x28, 0xea, 0x72, 0x2a, 0x4a, 0xe7, 0xe9, 0xbc, 0x06, 0x1a, 0x85, 0x60, 0x26, 0xed,
-	0x6b, 0x29, 0xcd, 0x47, 0x11, 0x99, 0xff, 0x7d, 0x69, 0x55, 0xbd, 0x72, 0x26, 0x6d, 0x9d, 0x83,
-	0xa2, 0xad, 0x07, 0x33, 0xda, 0x5f, 0x19, 0xe0, 0x62, 0x9f, 0xe2, 0xdb, 0x70, 0x46, 0x17, 0xac,
-	0x6f, 0x82, 0x1a, 0x0d, 0x71, 0x8c, 0xaa, 0xdb, 0x5b, 0xe1, 0xaa, 0xf9, 0x8a, 0x69, 0xa6, 0xd0,
-	0x9c, 0xec, 0x4e, 0x4a, 0x56, 0x3b, 0xd9, 0xb1, 0x40, 0x7d, 0x39, 0x56, 0x74, 0x98, 0x87, 0xff,
-	0x6d, 0x87, 0xf3, 0x1c, 0x32, 0x87, 0xf3, 0xc1, 0x8c, 0xf6, 0x37, 0xd2, 0x61, 0x1f, 0xb1, 0x30,
-	0x41, 0xdd, 0x31, 0x8c, 0x63, 0x34, 0xf9, 0xe7, 0x58, 0xb7, 0x8b, 0xac, 0x6d, 0xfd, 0xc1, 0x5c,
-	0xe6, 0xa2, 0x3c, 0xd7, 0x62, 0x19, 0xf9, 0xef, 0xe5, 0xfc, 0x97, 0x77, 0xfe, 0x36, 0x4c, 0x60,
-	0x44, 0xff, 0x32, 0xf7, 0xf7, 0x40, 0x6d, 0x2a, 0x2a, 0xa8, 0x76, 0xad, 0x17, 0xdb, 0x55, 0x9e,
-	0xa0, 0xb5, 0xa9, 0x4c, 0x39, 0xbc, 0x59, 0xd4, 0xf5, 0x46, 0x41, 0x57, 0x9e, 0xa6, 0xd3, 0x10,
-	0x73, 0x3c, 0x1f, 0x4a, 0x55, 0x1d, 0xfc, 0x5a, 0x03, 0xe7, 0xfa, 0x14, 0x9b, 0x1f, 0x03, 0x90,
-	0xfb, 0x4a, 0x68, 0x16, 0xf9, 0x68, 0x2f, 0xab, 0x75, 0xad, 0x02, 0x90, 0xbd, 0x13, 0x77, 0xc1,
-	0x2b, 0xda, 0x8b, 0x79, 0x75, 0x75, 0xa2, 0x82, 0x58, 0xd7, 0x2b, 0x21, 0x59, 0xf5, 0x4f, 0xc0,
-	0x46, 0xfe, 0x49, 0xd8, 0x2d, 0xcd, 0xcc, 0x21, 0xac, 0xbd, 0x2a, 0x44, 0x56, 0x7a, 0x08, 0xb6,
-	0x96, 0x66, 0xf3, 0x9b, 0xa5, 0xb9, 0x3a, 0xc8, 0xba, 0xf1, 0x27, 0x40, 0xf9, 0x33, 0x96, 0x86,
-	0x64, 0xf9, 0x19, 0x3a, 0x68, 0xc5, 0x19, 0xe5, 0x53, 0xcd, 0x1c, 0x80, 0x4d, 0x7d, 0xa2, 0x39,
-	0xa5, 0xd9, 0x1a, 0xc6, 0x6a, 0x55, 0x63, 0x74, 0x11, 0xda, 0x1c, 0x5a, 0x25, 0x22, 0x0f, 0x5a,
-	0x29, 0xa2, 0x6c, 0x70, 0x70, 0x11, 0xfa, 0xd0, 0x70, 0x56, 0x64, 0xe7, 0x30, 0x2b, 0x44, 0x94,
-	0x36, 0x37, 0xbf, 0xa6, 0x5a, 0x63, 0x5f, 0x3d, 0xe3, 0x67, 0x94, 0x90, 0x15, 0xd7, 0xb4, 0xac,
-	0xc9, 0xac, 0x17, 0x3f, 0xe3, 0x0d, 0xdc, 0xf9, 0xe0, 0xc9, 0xb1, 0x6d, 0x3c, 0x3d, 0xb6, 0x8d,
-	0x5f, 0x8e, 0x6d, 0xe3, 0xd1, 0x89, 0xbd, 0xf6, 0xf4, 0xc4, 0x5e, 0xfb, 0xf1, 0xc4, 0x5e, 0xfb,
-	0xd4, 0xc5, 0x21, 0x1b, 0xcf, 0x86, 0xee, 0x88, 0x44, 0x1e, 0xaf, 0xba, 0x4f, 0xd1, 0x48, 0x7c,
-	0xf8, 0x88, 0x95, 0xf7, 0x60, 0xd1, 0xda, 0xec, 0xe1, 0x14, 0xd1, 0x61, 0x4d, 0x7c, 0x41, 0xbd,
-	0xf3, 0x47, 0x00, 0x00, 0x00, 0xff, 0xff, 0x0f, 0x9d, 0xd0, 0xe5, 0xcc, 0x0c, 0x00, 0x00,
+	// 1554 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xd4, 0x58, 0xcf, 0x6f, 0xd4, 0xc6,
+	0x17, 0x8f, 0x49, 0x58, 0x92, 0xc9, 0x0f, 0x82, 0x49, 0xc2, 0xc6, 0x24, 0x9b, 0xc4, 0x7c, 0x21,
+	0x21, 0x7c, 0x63, 0xb3, 0xf9, 0xea, 0xdb, 0xc3, 0x96, 0x43, 0xc9, 0x82, 0x44, 0x84, 0x56, 0x8a,
+	0xbc, 0x05, 0xb5, 0x15, 0x52, 0xe4, 0xb5, 0x07, 0xaf, 0x95, 0xb5, 0x67, 0xe5, 0x19, 0xaf, 0xc8,
+	0xa5, 0xaa, 0x7a, 0x69, 0x55, 0xf5, 0xc0, 0xad, 0xb7, 0x9e, 0x7b, 0x2b, 0x07, 0x90, 0x2a, 0xf5,
+	0x1f, 0xe0, 0x88, 0x38, 0x54, 0x55, 0x0f, 0xb4, 0x82, 0x03, 0x87, 0x1e, 0xaa, 0x9e, 0x7b, 0xa9,
+	0x66, 0x3c, 0x9e, 0xb5, 0xd7, 0xde, 0xdd, 0x40, 0x15, 0xb5, 0xbd, 0x44, 0x99, 0xf7, 0x3e, 0xf3,
+	0xde, 0xe7, 0x7d, 0xec, 0x37, 0xf3, 0xbc, 0x60, 0xd1, 0x83, 0xb8, 0xa9, 0xb7, 0x03, 0xd4, 0x71,
+	0x6d, 0x18, 0xe8, 0x9d, 0xb2, 0x4e, 0x1e, 0x68, 0xed, 0x00, 0x11, 0x24, 0xcf, 0x52, 0x97, 0x16,
+	0xbb, 0xb4, 0x4e, 0x59, 0x39, 0x63, 0x7a, 0xae, 0x8f, 0x74, 0xf6, 0x37, 0x02, 0x29, 0x25, 0x0b,
+	0x61, 0x0f, 0x61, 0xbd, 0x61, 0x62, 0xa8, 0x77, 0xca, 0x0d, 0x48, 0xcc, 0xb2, 0x6e, 0x21, 0xd7,
+	0xe7, 0xfe, 0x73, 0xdc, 0xef, 0x61, 0x87, 0x06, 0xf7, 0xb0, 0xc3, 0x1d, 0x8b, 0x91, 0x63, 0x9f,
+	0xad, 0xf4, 0x68, 0xc1, 0x5d, 0x73, 0x0e, 0x72, 0x50, 0x64, 0xa7, 0xff, 0x71, 0xeb, 0x8a, 0x83,
+	0x90, 0xd3, 0x82, 0x3a, 0x5b, 0x35, 0xc2, 0xfb, 0x3a, 0x71, 0x3d, 0x88, 0x89, 0xe9, 0xb5, 0x39,
+	0x40, 0x77, 0x1b, 0x96, 0xde, 0x72, 0x9d, 0x26, 0xb1, 0x5a, 0x2e, 0xf4, 0x09, 0xd6, 0x09, 0xf4,
+	0x6d, 0x18, 0x78, 0xae, 0x4f, 0x58, 0x61, 0x62, 0x15, 0x47, 0xcc, 0xd4, 0x2e, 0x8a, 0x8d, 0x00,
+	0x4b, 0x19, 0x00, 0x6e, 0x99, 0x91, 0x26, 0x94, 0x26, 0xf3, 0xd2, 0x5d, 0xa6, 0x75, 0x00, 0x45,
+	0xd0, 0x44, 0x52, 0x72, 0xd8, 0x86, 0x58, 0x87, 0x74, 0xb7, 0x6f, 0xc1, 0x08, 0xa0, 0xfe, 0x2a,
+	0x81, 0xe9, 0x1a, 0x76, 0xaa, 0x01, 0xc2, 0xb8, 0x4e, 0xcc, 0x03, 0x28, 0xbf, 0x03, 0x26, 0x6c,
+	0xd8, 0x82, 0x8e, 0x49, 0x50, 0x50, 0x94, 0x56, 0xa5, 0x8d, 0x89, 0x9d, 0xe2, 0xf3, 0xc7, 0x5b,
+	0x73, 0x5c, 0x94, 0xeb, 0xb6, 0x1d, 0x40, 0x8a, 0x0d, 0x5c, 0xdf, 0x31, 0xba, 0x50, 0x79, 0x05,
+	0x4c, 0x5a, 0xc8, 0xc7, 0xa1, 0x07, 0x83, 0x7d, 0xd7, 0x2e, 0x9e, 0xa0, 0x3b, 0x0d, 0x10, 0x9b,
+	0x76, 0x6d, 0x79, 0x09, 0x4c, 0x74, 0xcc, 0x96, 0x6b, 0xb3, 0xc0, 0xa3, 0xcc, 0xdd, 0x35, 0xc8,
+	0xd7, 0x40, 0xc1, 0xf4, 0x50, 0xe8, 0x93, 0xe2, 0xd8, 0xaa, 0xb4, 0x31, 0xb9, 0xbd, 0xa8, 0xf1,
+	0x84, 0xf4, 0x59, 0x6a, 0xfc, 0x59, 0x6a, 0x55, 0xe4, 0xfa, 0x3b, 0x13, 0x4f, 0x5f, 0xac, 0x8c,
+	0x7c, 0xf3, 0xfa, 0xd1, 0xa6, 0x64, 0xf0, 0x3d, 0x95, 0x8b, 0x9f, 0xbe, 0x7e, 0xb4, 0xd9, 0x25,
+	0xf3, 0xc5, 0xeb, 0x47, 0x9b, 0x32, 0x13, 0x24, 0x55, 0x9b, 0x7a, 0x0f, 0xcc, 0xa7, 0x0c, 0x06,
+	0xc4, 0x6d, 0xe4, 0x63, 0x28, 0x57, 0x41, 0x01, 0x37, 0xcd, 0x00, 0x62, 0x5e, 0xf1, 0x15, 0x9a,
+	0xe2, 0xa7, 0x17, 0x2b, 0xf3, 0x11, 0x09, 0x6c, 0x1f, 0x68, 0x2e, 0xd2, 0x3d, 0x93, 0x34, 0xb5,
+	0x5d, 0x9f, 0x3c, 0x7f, 0xbc, 0x05, 0x38, 0xbb, 0x5d, 0x9f, 0x18, 0x7c, 0xab, 0xfa, 0x9b, 0x04,
+	0x4e, 0xc7, 0xe1, 0xef, 0xf8, 0xf8, 0xdf, 0xab, 0xe6, 0x7a, 0x56, 0xcd, 0xb9, 0x94, 0x9a, 0xbc,
+	0x3a, 0xf5, 0x73, 0x09, 0x9c, 0xeb, 0xb1, 0x09, 0x49, 0x17, 0xc1, 0x78, 0xc3, 0x24, 0x56, 0x93,
+	0xd2, 0xa7, 0x85, 0x8f, 0x19, 0xa7, 0xd8, 0x7a, 0xd7, 0x96, 0x0d, 0x70, 0xba, 0x65, 0x12, 0x88,
+	0xc9, 0xbe, 0x67, 0x92, 0x30, 0x70, 0xc9, 0x21, 0x2b, 0x70, 0x72, 0x5b, 0xd1, 0xa2, 0xb6, 0xd2,
+	0xe2, 0xb6, 0xd2, 0xde, 0x8f, 0xdb, 0x6a, 0x67, 0x9a, 0xf2, 0x7c, 0xf8, 0xf3, 0x8a, 0x14, 0x71,
+	0x9d, 0x89, 0x22, 0xd4, 0x78, 0x00, 0xf5, 0x89, 0x04, 0x66, 0x6a, 0xd8, 0xb9, 0x6e, 0xdb, 0x55,
+	0x2e, 0x12, 0xd5, 0xde, 0x0c, 0x49, 0x13, 0xb1, 0x04, 0x43, 0xb5, 0x17, 0x50, 0xfa, 0x32, 0x58,
+	0xc8, 0xbf, 0xef, 0x3a, 0x9c, 0xd5, 0xaa, 0xd6, 0x7b, 0xf6, 0x68, 0x71, 0x8e, 0x2a, 0xc3, 0xa5,
+	0x34, 0x8c, 0xb6, 0x56, 0x2e, 0x31, 0x0d, 0x45, 0x50, 0xaa, 0xe1, 0xd9, 0x58, 0xc3, 0x04, 0x49,
+	0xb5, 0x08, 0x16, 0xd2, 0x96, 0x58, 0x40, 0xf5, 0x7b, 0x09, 0x9c, 0xa9, 0x61, 0xe7, 0x4e, 0xdb,
+	0x36, 0x09, 0xfc, 0x67, 0x14, 0x75, 0x39, 0x5b, 0xd4, 0x42, 0x5c, 0x54, 0x9a, 0xa7, 0x7a, 0x1e,
+	0x2c, 0x66, 0x8c, 0xa2, 0xb4, 0xaf, 0xa2, 0xd2, 0x0c, 0xe8, 0xa1, 0xce, 0x5f, 0x2f, 0x6d, 0x58,
+	0xaf, 0x0c, 0xa4, 0x9d, 0xe6, 0xc0, 0x69, 0xa7, 0x8d, 0x82, 0xf6, 0x97, 0x12, 0x98, 0xad, 0x61,
+	0x67, 0xcf, 0x0c, 0x71, 0x97, 0xf5, 0x55, 0x50, 0xc0, 0xae, 0xe3, 0xc3, 0xe1, 0xed, 0xcd, 0x71,
+	0xc3, 0xf9, 0xb2, 0xd3, 0x8c, 0xa3, 0x29, 0xd9, 0xf9, 0x98, 0x6c, 0x2a, 0xb3, 0xaa, 0x80, 0x62,
+	0xaf, 0x2d, 0xab, 0x30, 0x35, 0xff, 0xdd, 0x0a, 0x27, 0x39, 0x08, 0x85, 0x93, 0x46, 0x41, 0xfb,
+	0xeb, 0x48, 0x61, 0x03, 0x12, 0x37, 0x80, 0xd5, 0xa6, 0xe9, 0xfb, 0xb0, 0x75, 0x7c, 0xac, 0xcb,
+	0x59, 0xd6, 0xa5, 0xf4, 0x25, 0xdb, 0xcb, 0x85, 0x6b, 0x9e, 0xb2, 0x09, 0xf2, 0xdf, 0x45, 0xe7,
+	0x7f, 0xf4, 0xce, 0xef, 0x99, 0x81, 0xe9, 0xe1, 0xb7, 0xe6, 0xfe, 0x2e, 0x28, 0xb4, 0x59, 0x04,
+	0xde, 0xae, 0xc5, 0x6c, 0xbb, 0x46, 0x19, 0x52, 0x6d, 0x1a, 0x6d, 0xa9, 0x5c, 0xcd, 0xd6, 0xb5,
+	0x9c, 0xa9, 0x2b, 0x49, 0x53, 0x5d, 0x64, 0xe7, 0x78, 0xd2, 0x24, 0xaa, 0xfa, 0x43, 0x02, 0x67,
+	0x6b, 0xd8, 0xa9, 0x87, 0x0d, 0xcf, 0x25, 0x37, 0x50, 0xd8, 0x68, 0xc1, 0xbb, 0x88, 0xb0, 0x9b,
+	0x0d, 0x33, 0x1b, 0x39, 0xc2, 0xab, 0xdf, 0x85, 0x0e, 0xbf, 0xd9, 0xaa, 0x60, 0x3c, 0x1e, 0x52,
+	0xd8, 0xc5, 0x36, 0xb9, 0xbd, 0xae, 0x25, 0xa6, 0x25, 0x36, 0xc6, 0x68, 0x37, 0xc2, 0x76, 0xcb,
+	0xb5, 0x4c, 0xc2, 0xb8, 0xdc, 0xe4, 0x70, 0x43, 0x6c, 0xa4, 0xb7, 0x8f, 0xd5, 0x34, 0x5d, 0x9f,
+	0xa6, 0x18, 0x63, 0x29, 0x4e, 0xb1, 0xf5, 0xae, 0x5d, 0xb9, 0xc2, 0xd4, 0x11, 0x84, 0xa8, 0x3a,
+	0xc5, 0xf8, 0x5d, 0xed, 0xad, 0x52, 0x45, 0xe0, 0x7c, 0x8e, 0x39, 0x79, 0xc9, 0xb1, 0x21, 0x2c,
+	0x71, 0xc9, 0xb1, 0xf5, 0xae, 0x2d, 0xff, 0x1f, 0x14, 0x30, 0x31, 0x49, 0x18, 0x3d, 0xc1, 0x99,
+	0xed, 0xe5, 0xec, 0x13, 0xac, 0x53, 0x68, 0x9d, 0x81, 0x0c, 0x0e, 0x56, 0x7f, 0x97, 0xd8, 0x8c,
+	0x12, 0x65, 0xac, 0xb9, 0xb8, 0x01, 0x9b, 0x66, 0xc7, 0x45, 0x61, 0x70, 0x7c, 0x82, 0xef, 0x81,
+	0x29, 0x2f, 0x91, 0x88, 0x8b, 0xfe, 0x5f, 0xcd, 0x6d, 0x58, 0x5a, 0x72, 0x82, 0x4d, 0x3e, 0x85,
+	0x4e, 0x59, 0x4b, 0x92, 0x33, 0x52, 0x11, 0x2a, 0x5b, 0x59, 0x89, 0x95, 0xb4, 0xc4, 0xc9, 0xcd,
+	0xea, 0x35, 0xb0, 0x9c, 0xeb, 0x10, 0x32, 0x9f, 0x07, 0x13, 0xb1, 0xcc, 0x74, 0x42, 0x1b, 0xdd,
+	0x18, 0x33, 0xc6, 0xb9, 0xce, 0x58, 0xfd, 0xf6, 0x04, 0x98, 0xac, 0x61, 0xe7, 0x2e, 0x0a, 0xad,
+	0xe6, 0x6d, 0x78, 0x78, 0x7c, 0x3a, 0x0d, 0x1e, 0xb9, 0x6e, 0x82, 0x69, 0x8a, 0x85, 0x3e, 0x0e,
+	0xf1, 0xfe, 0x01, 0x3c, 0xe4, 0x93, 0xd7, 0x7c, 0xf4, 0xd8, 0xf9, 0xf5, 0xca, 0xbc, 0xb7, 0xe1,
+	0x61, 0xb2, 0x6b, 0xa7, 0xac, 0x84, 0x83, 0xb2, 0x30, 0x2d, 0x8b, 0x8e, 0x61, 0x2c, 0xc8, 0xc9,
+	0x55, 0x69, 0x63, 0xca, 0x00, 0xdc, 0x44, 0x01, 0x4b, 0x60, 0x82, 0xde, 0x0c, 0x74, 0xee, 0x81,
+	0xc5, 0x02, 0x73, 0x77, 0x0d, 0x95, 0x0b, 0x59, 0xe5, 0x67, 0x63, 0xe5, 0x63, 0x85, 0xd4, 0x79,
+	0xd6, 0xd1, 0xf1, 0x52, 0x74, 0xfa, 0x0f, 0xd1, 0x34, 0x57, 0x87, 0x24, 0x6e, 0xa8, 0x9a, 0xeb,
+	0xdf, 0x82, 0xf4, 0x0d, 0x38, 0xb6, 0x33, 0x38, 0xd5, 0xa8, 0xa3, 0xa9, 0x46, 0x95, 0x17, 0x40,
+	0xa1, 0xc9, 0xb2, 0x33, 0x29, 0xc7, 0x0c, 0xbe, 0xaa, 0xe8, 0xd9, 0xe3, 0x6d, 0x49, 0xbc, 0x5d,
+	0x39, 0xe4, 0xd5, 0x35, 0xb0, 0xd2, 0xc7, 0x25, 0x6a, 0xff, 0x4c, 0x02, 0x53, 0x54, 0x13, 0x48,
+	0x10, 0xeb, 0xca, 0xb7, 0x2e, 0x38, 0x79, 0x22, 0x9c, 0x48, 0x9d, 0x08, 0x95, 0xff, 0x64, 0x79,
+	0x9f, 0x11, 0xcf, 0x26, 0x4e, 0xac, 0x2e, 0x80, 0xb9, 0xe4, 0x5a, 0x30, 0xfc, 0x98, 0x11, 0xac,
+	0x13, 0xd4, 0x8e, 0x08, 0xbe, 0xf9, 0xdc, 0x31, 0x80, 0xda, 0x5a, 0xcf, 0xc4, 0x21, 0x78, 0x89,
+	0x7c, 0xea, 0x07, 0x8c, 0x97, 0x58, 0x8b, 0xde, 0x7c, 0x0f, 0x14, 0xec, 0x10, 0xee, 0x9b, 0x84,
+	0xf1, 0x78, 0xa3, 0x19, 0xfe, 0xa4, 0x1d, 0xc2, 0xeb, 0x64, 0xfb, 0xc9, 0x24, 0x18, 0xad, 0x61,
+	0x47, 0xbe, 0x0b, 0x40, 0xe2, 0x3b, 0x74, 0x25, 0x7b, 0x5e, 0xa6, 0xbe, 0xdd, 0x94, 0xf5, 0x21,
+	0x00, 0xc1, 0xf0, 0x1e, 0x98, 0x4a, 0x7d, 0x93, 0xad, 0xf5, 0xdf, 0xc8, 0x21, 0xca, 0xe5, 0xa1,
+	0x10, 0x11, 0xfd, 0x43, 0x30, 0x99, 0xfc, 0xe8, 0x58, 0xcd, 0xdd, 0x99, 0x40, 0x28, 0x1b, 0xc3,
+	0x10, 0x22, 0x74, 0x03, 0xcc, 0xf4, 0x4c, 0xff, 0x17, 0x72, 0xf7, 0xa6, 0x41, 0xca, 0x95, 0x23,
+	0x80, 0x92, 0x39, 0x7a, 0xc6, 0xf0, 0xfc, 0x1c, 0x69, 0x50, 0x9f, 0x1c, 0xf9, 0x73, 0xb3, 0xbc,
+	0x0f, 0xa6, 0xd3, 0x33, 0xb3, 0x9a, 0xbb, 0x3b, 0x85, 0x51, 0x36, 0x87, 0x63, 0xd2, 0x45, 0xa4,
+	0x26, 0xdd, 0x7e, 0x45, 0x24, 0x41, 0x7d, 0x8b, 0xc8, 0x1b, 0x4d, 0x69, 0x11, 0xe9, 0xb1, 0x54,
+	0xed, 0xb3, 0x3b, 0x81, 0xe9, 0x53, 0x44, 0xee, 0xf8, 0x28, 0x37, 0xc1, 0x6c, 0x66, 0xc8, 0xba,
+	0x98, 0xbb, 0xbf, 0x17, 0xa6, 0x6c, 0x1d, 0x09, 0x26, 0x32, 0xf9, 0x40, 0xce, 0x99, 0x2f, 0xd6,
+	0x07, 0x04, 0x49, 0x02, 0x15, 0xfd, 0x88, 0x40, 0x91, 0x6f, 0x0f, 0x8c, 0x8b, 0xdb, 0x79, 0x39,
+	0x77, 0x73, 0xec, 0x56, 0x2e, 0x0e, 0x74, 0x8b, 0x88, 0x04, 0xcc, 0xe5, 0x5e, 0x53, 0xf9, 0x7d,
+	0x9b, 0x07, 0x55, 0xca, 0x47, 0x86, 0x8a, 0xac, 0x75, 0x30, 0xd1, 0xbd, 0x20, 0x4a, 0xf9, 0x4c,
+	0x63, 0xbf, 0x72, 0x69, 0xb0, 0x3f, 0x19, 0xb4, 0x7b, 0xa8, 0xe7, 0x07, 0x15, 0xfe, 0x3e, 0x41,
+	0xb3, 0x87, 0xf2, 0x3d, 0x30, 0x95, 0xfa, 0x0c, 0x59, 0x1b, 0x70, 0x24, 0x44, 0x90, 0x3e, 0x47,
+	0x5e, 0xde, 0x27, 0x81, 0x72, 0xf2, 0x13, 0x7a, 0x7c, 0xef, 0xdc, 0x7a, 0xfa, 0xb2, 0x24, 0x3d,
+	0x7b, 0x59, 0x92, 0x7e, 0x79, 0x59, 0x92, 0x1e, 0xbe, 0x2a, 0x8d, 0x3c, 0x7b, 0x55, 0x1a, 0xf9,
+	0xf1, 0x55, 0x69, 0xe4, 0x23, 0xcd, 0x71, 0x49, 0x33, 0x6c, 0x68, 0x16, 0xf2, 0x74, 0x1a, 0x75,
+	0x0b, 0x43, 0x8b, 0xfd, 0x4c, 0xc3, 0x56, 0xfa, 0x83, 0xee, 0x87, 0x08, 0x9b, 0xe6, 0x1b, 0x05,
+	0x76, 0x57, 0xfc, 0xef, 0xcf, 0x00, 0x00, 0x00, 0xff, 0xff, 0x6e, 0xad, 0x6c, 0xc0, 0x00, 0x16,
+	0x00, 0x00,
 }
 
 // Reference imports to suppress errors if they are not otherwise used.
@@ -1036,6 +1758,19 @@ type MsgClient interface {
 	ResumeConsumer(ctx context.Context, in *MsgResumeConsumer, opts ...grpc.CallOption) (*MsgResumeConsumerResponse, error)
 	// RetireChannel gives up the consumer's channel so that a new one can be opened. Authority only.
 	RetireChannel(ctx context.Context, in *MsgRetireChannel, opts ...grpc.CallOption) (*MsgRetireChannelResponse, error)
+	// SubmitDoubleVote proves that a consumer's validator signed two conflicting votes. Anyone.
+	SubmitDoubleVote(ctx context.Context, in *MsgSubmitDoubleVote, opts ...grpc.CallOption) (*MsgSubmitDoubleVoteResponse, error)
+	// SubmitMisbehaviour proves a light-client attack by a consumer's validators. Anyone.
+	SubmitMisbehaviour(ctx context.Context, in *MsgSubmitMisbehaviour, opts ...grpc.CallOption) (*MsgSubmitMisbehaviourResponse, error)
+	// VouchKey makes a later consensus key of a consumer's validator prove at once, by the operator's signature. Anyone may
+	// submit it.
+	VouchKey(ctx context.Context, in *MsgVouchKey, opts ...grpc.CallOption) (*MsgVouchKeyResponse, error)
+	// SetEvidenceMinHeight raises the lowest height at which evidence counts. Authority only.
+	SetEvidenceMinHeight(ctx context.Context, in *MsgSetEvidenceMinHeight, opts ...grpc.CallOption) (*MsgSetEvidenceMinHeightResponse, error)
+	// VetoSlash takes a pending slash away. Authority only.
+	VetoSlash(ctx context.Context, in *MsgVetoSlash, opts ...grpc.CallOption) (*MsgVetoSlashResponse, error)
+	// StopSlash delays a pending slash once, so that governance can decide. Authority or the consumer's guardian.
+	StopSlash(ctx context.Context, in *MsgStopSlash, opts ...grpc.CallOption) (*MsgStopSlashResponse, error)
 	// UpdateParams changes the module's parameters. Authority only.
 	UpdateParams(ctx context.Context, in *MsgUpdateParams, opts ...grpc.CallOption) (*MsgUpdateParamsResponse, error)
 }
@@ -1120,6 +1855,60 @@ func (c *msgClient) RetireChannel(ctx context.Context, in *MsgRetireChannel, opt
 	return out, nil
 }
 
+func (c *msgClient) SubmitDoubleVote(ctx context.Context, in *MsgSubmitDoubleVote, opts ...grpc.CallOption) (*MsgSubmitDoubleVoteResponse, error) {
+	out := new(MsgSubmitDoubleVoteResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Msg/SubmitDoubleVote", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *msgClient) SubmitMisbehaviour(ctx context.Context, in *MsgSubmitMisbehaviour, opts ...grpc.CallOption) (*MsgSubmitMisbehaviourResponse, error) {
+	out := new(MsgSubmitMisbehaviourResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Msg/SubmitMisbehaviour", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *msgClient) VouchKey(ctx context.Context, in *MsgVouchKey, opts ...grpc.CallOption) (*MsgVouchKeyResponse, error) {
+	out := new(MsgVouchKeyResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Msg/VouchKey", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *msgClient) SetEvidenceMinHeight(ctx context.Context, in *MsgSetEvidenceMinHeight, opts ...grpc.CallOption) (*MsgSetEvidenceMinHeightResponse, error) {
+	out := new(MsgSetEvidenceMinHeightResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Msg/SetEvidenceMinHeight", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *msgClient) VetoSlash(ctx context.Context, in *MsgVetoSlash, opts ...grpc.CallOption) (*MsgVetoSlashResponse, error) {
+	out := new(MsgVetoSlashResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Msg/VetoSlash", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *msgClient) StopSlash(ctx context.Context, in *MsgStopSlash, opts ...grpc.CallOption) (*MsgStopSlashResponse, error) {
+	out := new(MsgStopSlashResponse)
+	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Msg/StopSlash", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *msgClient) UpdateParams(ctx context.Context, in *MsgUpdateParams, opts ...grpc.CallOption) (*MsgUpdateParamsResponse, error) {
 	out := new(MsgUpdateParamsResponse)
 	err := c.cc.Invoke(ctx, "/mesh.provider.v1.Msg/UpdateParams", in, out, opts...)
@@ -1147,6 +1936,19 @@ type MsgServer interface {
 	ResumeConsumer(context.Context, *MsgResumeConsumer) (*MsgResumeConsumerResponse, error)
 	// RetireChannel gives up the consumer's channel so that a new one can be opened. Authority only.
 	RetireChannel(context.Context, *MsgRetireChannel) (*MsgRetireChannelResponse, error)
+	// SubmitDoubleVote proves that a consumer's validator signed two conflicting votes. Anyone.
+	SubmitDoubleVote(context.Context, *MsgSubmitDoubleVote) (*MsgSubmitDoubleVoteResponse, error)
+	// SubmitMisbehaviour proves a light-client attack by a consumer's validators. Anyone.
+	SubmitMisbehaviour(context.Context, *MsgSubmitMisbehaviour) (*MsgSubmitMisbehaviourResponse, error)
+	// VouchKey makes a later consensus key of a consumer's validator prove at once, by the operator's signature. Anyone may
+	// submit it.
+	VouchKey(context.Context, *MsgVouchKey) (*MsgVouchKeyResponse, error)
+	// SetEvidenceMinHeight raises the lowest height at which evidence counts. Authority only.
+	SetEvidenceMinHeight(context.Context, *MsgSetEvidenceMinHeight) (*MsgSetEvidenceMinHeightResponse, error)
+	// VetoSlash takes a pending slash away. Authority only.
+	VetoSlash(context.Context, *MsgVetoSlash) (*MsgVetoSlashResponse, error)
+	// StopSlash delays a pending slash once, so that governance can decide. Authority or the consumer's guardian.
+	StopSlash(context.Context, *MsgStopSlash) (*MsgStopSlashResponse, error)
 	// UpdateParams changes the module's parameters. Authority only.
 	UpdateParams(context.Context, *MsgUpdateParams) (*MsgUpdateParamsResponse, error)
 }
@@ -1178,6 +1980,24 @@ func (*UnimplementedMsgServer) ResumeConsumer(ctx context.Context, req *MsgResum
 }
 func (*UnimplementedMsgServer) RetireChannel(ctx context.Context, req *MsgRetireChannel) (*MsgRetireChannelResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method RetireChannel not implemented")
+}
+func (*UnimplementedMsgServer) SubmitDoubleVote(ctx context.Context, req *MsgSubmitDoubleVote) (*MsgSubmitDoubleVoteResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method SubmitDoubleVote not implemented")
+}
+func (*UnimplementedMsgServer) SubmitMisbehaviour(ctx context.Context, req *MsgSubmitMisbehaviour) (*MsgSubmitMisbehaviourResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method SubmitMisbehaviour not implemented")
+}
+func (*UnimplementedMsgServer) VouchKey(ctx context.Context, req *MsgVouchKey) (*MsgVouchKeyResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method VouchKey not implemented")
+}
+func (*UnimplementedMsgServer) SetEvidenceMinHeight(ctx context.Context, req *MsgSetEvidenceMinHeight) (*MsgSetEvidenceMinHeightResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method SetEvidenceMinHeight not implemented")
+}
+func (*UnimplementedMsgServer) VetoSlash(ctx context.Context, req *MsgVetoSlash) (*MsgVetoSlashResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method VetoSlash not implemented")
+}
+func (*UnimplementedMsgServer) StopSlash(ctx context.Context, req *MsgStopSlash) (*MsgStopSlashResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method StopSlash not implemented")
 }
 func (*UnimplementedMsgServer) UpdateParams(ctx context.Context, req *MsgUpdateParams) (*MsgUpdateParamsResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method UpdateParams not implemented")
@@ -1331,6 +2151,114 @@ func _Msg_RetireChannel_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Msg_SubmitDoubleVote_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgSubmitDoubleVote)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).SubmitDoubleVote(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Msg/SubmitDoubleVote",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).SubmitDoubleVote(ctx, req.(*MsgSubmitDoubleVote))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Msg_SubmitMisbehaviour_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgSubmitMisbehaviour)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).SubmitMisbehaviour(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Msg/SubmitMisbehaviour",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).SubmitMisbehaviour(ctx, req.(*MsgSubmitMisbehaviour))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Msg_VouchKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgVouchKey)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).VouchKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Msg/VouchKey",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).VouchKey(ctx, req.(*MsgVouchKey))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Msg_SetEvidenceMinHeight_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgSetEvidenceMinHeight)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).SetEvidenceMinHeight(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Msg/SetEvidenceMinHeight",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).SetEvidenceMinHeight(ctx, req.(*MsgSetEvidenceMinHeight))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Msg_VetoSlash_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgVetoSlash)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).VetoSlash(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Msg/VetoSlash",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).VetoSlash(ctx, req.(*MsgVetoSlash))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Msg_StopSlash_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgStopSlash)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).StopSlash(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.provider.v1.Msg/StopSlash",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).StopSlash(ctx, req.(*MsgStopSlash))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Msg_UpdateParams_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(MsgUpdateParams)
 	if err := dec(in); err != nil {
@@ -1385,6 +2313,30 @@ var _Msg_serviceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RetireChannel",
 			Handler:    _Msg_RetireChannel_Handler,
+		},
+		{
+			MethodName: "SubmitDoubleVote",
+			Handler:    _Msg_SubmitDoubleVote_Handler,
+		},
+		{
+			MethodName: "SubmitMisbehaviour",
+			Handler:    _Msg_SubmitMisbehaviour_Handler,
+		},
+		{
+			MethodName: "VouchKey",
+			Handler:    _Msg_VouchKey_Handler,
+		},
+		{
+			MethodName: "SetEvidenceMinHeight",
+			Handler:    _Msg_SetEvidenceMinHeight_Handler,
+		},
+		{
+			MethodName: "VetoSlash",
+			Handler:    _Msg_VetoSlash_Handler,
+		},
+		{
+			MethodName: "StopSlash",
+			Handler:    _Msg_StopSlash_Handler,
 		},
 		{
 			MethodName: "UpdateParams",
@@ -2001,6 +2953,472 @@ func (m *MsgUpdateParamsResponse) MarshalToSizedBuffer(dAtA []byte) (int, error)
 	return len(dAtA) - i, nil
 }
 
+func (m *MsgSubmitDoubleVote) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgSubmitDoubleVote) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgSubmitDoubleVote) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.ChainId) > 0 {
+		i -= len(m.ChainId)
+		copy(dAtA[i:], m.ChainId)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.ChainId)))
+		i--
+		dAtA[i] = 0x22
+	}
+	if m.Evidence != nil {
+		{
+			size, err := m.Evidence.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintTx(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Submitter) > 0 {
+		i -= len(m.Submitter)
+		copy(dAtA[i:], m.Submitter)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Submitter)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgSubmitDoubleVoteResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgSubmitDoubleVoteResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgSubmitDoubleVoteResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Status != 0 {
+		i = encodeVarintTx(dAtA, i, uint64(m.Status))
+		i--
+		dAtA[i] = 0x10
+	}
+	if m.SlashId != 0 {
+		i = encodeVarintTx(dAtA, i, uint64(m.SlashId))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgSubmitMisbehaviour) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgSubmitMisbehaviour) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgSubmitMisbehaviour) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Misbehaviour != nil {
+		{
+			size, err := m.Misbehaviour.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintTx(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Submitter) > 0 {
+		i -= len(m.Submitter)
+		copy(dAtA[i:], m.Submitter)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Submitter)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgSubmitMisbehaviourResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgSubmitMisbehaviourResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgSubmitMisbehaviourResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.SlashIds) > 0 {
+		dAtA10 := make([]byte, len(m.SlashIds)*10)
+		var j9 int
+		for _, num := range m.SlashIds {
+			for num >= 1<<7 {
+				dAtA10[j9] = uint8(uint64(num)&0x7f | 0x80)
+				num >>= 7
+				j9++
+			}
+			dAtA10[j9] = uint8(num)
+			j9++
+		}
+		i -= j9
+		copy(dAtA[i:], dAtA10[:j9])
+		i = encodeVarintTx(dAtA, i, uint64(j9))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgVouchKey) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgVouchKey) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgVouchKey) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Signature) > 0 {
+		i -= len(m.Signature)
+		copy(dAtA[i:], m.Signature)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Signature)))
+		i--
+		dAtA[i] = 0x32
+	}
+	if len(m.AccountKey) > 0 {
+		i -= len(m.AccountKey)
+		copy(dAtA[i:], m.AccountKey)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.AccountKey)))
+		i--
+		dAtA[i] = 0x2a
+	}
+	{
+		size, err := m.ConsensusKey.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintTx(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x22
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Submitter) > 0 {
+		i -= len(m.Submitter)
+		copy(dAtA[i:], m.Submitter)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Submitter)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgVouchKeyResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgVouchKeyResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgVouchKeyResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgSetEvidenceMinHeight) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgSetEvidenceMinHeight) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgSetEvidenceMinHeight) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Height != 0 {
+		i = encodeVarintTx(dAtA, i, uint64(m.Height))
+		i--
+		dAtA[i] = 0x20
+	}
+	if len(m.ChainId) > 0 {
+		i -= len(m.ChainId)
+		copy(dAtA[i:], m.ChainId)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.ChainId)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.ConsumerId) > 0 {
+		i -= len(m.ConsumerId)
+		copy(dAtA[i:], m.ConsumerId)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.ConsumerId)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Authority) > 0 {
+		i -= len(m.Authority)
+		copy(dAtA[i:], m.Authority)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Authority)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgSetEvidenceMinHeightResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgSetEvidenceMinHeightResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgSetEvidenceMinHeightResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgVetoSlash) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgVetoSlash) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgVetoSlash) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.SlashId != 0 {
+		i = encodeVarintTx(dAtA, i, uint64(m.SlashId))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Authority) > 0 {
+		i -= len(m.Authority)
+		copy(dAtA[i:], m.Authority)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Authority)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgVetoSlashResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgVetoSlashResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgVetoSlashResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgStopSlash) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgStopSlash) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgStopSlash) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.SlashId != 0 {
+		i = encodeVarintTx(dAtA, i, uint64(m.SlashId))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Signer) > 0 {
+		i -= len(m.Signer)
+		copy(dAtA[i:], m.Signer)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Signer)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgStopSlashResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgStopSlashResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgStopSlashResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	n12, err12 := github_com_cosmos_gogoproto_types.StdTimeMarshalTo(m.DueAt, dAtA[i-github_com_cosmos_gogoproto_types.SizeOfStdTime(m.DueAt):])
+	if err12 != nil {
+		return 0, err12
+	}
+	i -= n12
+	i = encodeVarintTx(dAtA, i, uint64(n12))
+	i--
+	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+
 func encodeVarintTx(dAtA []byte, offset int, v uint64) int {
 	offset -= sovTx(v)
 	base := offset
@@ -2256,6 +3674,208 @@ func (m *MsgUpdateParamsResponse) Size() (n int) {
 	}
 	var l int
 	_ = l
+	return n
+}
+
+func (m *MsgSubmitDoubleVote) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Submitter)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	if m.Evidence != nil {
+		l = m.Evidence.Size()
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.ChainId)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	return n
+}
+
+func (m *MsgSubmitDoubleVoteResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.SlashId != 0 {
+		n += 1 + sovTx(uint64(m.SlashId))
+	}
+	if m.Status != 0 {
+		n += 1 + sovTx(uint64(m.Status))
+	}
+	return n
+}
+
+func (m *MsgSubmitMisbehaviour) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Submitter)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	if m.Misbehaviour != nil {
+		l = m.Misbehaviour.Size()
+		n += 1 + l + sovTx(uint64(l))
+	}
+	return n
+}
+
+func (m *MsgSubmitMisbehaviourResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.SlashIds) > 0 {
+		l = 0
+		for _, e := range m.SlashIds {
+			l += sovTx(uint64(e))
+		}
+		n += 1 + sovTx(uint64(l)) + l
+	}
+	return n
+}
+
+func (m *MsgVouchKey) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Submitter)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = m.ConsensusKey.Size()
+	n += 1 + l + sovTx(uint64(l))
+	l = len(m.AccountKey)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.Signature)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	return n
+}
+
+func (m *MsgVouchKeyResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	return n
+}
+
+func (m *MsgSetEvidenceMinHeight) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Authority)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.ConsumerId)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.ChainId)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	if m.Height != 0 {
+		n += 1 + sovTx(uint64(m.Height))
+	}
+	return n
+}
+
+func (m *MsgSetEvidenceMinHeightResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	return n
+}
+
+func (m *MsgVetoSlash) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Authority)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	if m.SlashId != 0 {
+		n += 1 + sovTx(uint64(m.SlashId))
+	}
+	return n
+}
+
+func (m *MsgVetoSlashResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	return n
+}
+
+func (m *MsgStopSlash) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Signer)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	if m.SlashId != 0 {
+		n += 1 + sovTx(uint64(m.SlashId))
+	}
+	return n
+}
+
+func (m *MsgStopSlashResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = github_com_cosmos_gogoproto_types.SizeOfStdTime(m.DueAt)
+	n += 1 + l + sovTx(uint64(l))
 	return n
 }
 
@@ -3939,6 +5559,1399 @@ func (m *MsgUpdateParamsResponse) Unmarshal(dAtA []byte) error {
 			return fmt.Errorf("proto: MsgUpdateParamsResponse: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgSubmitDoubleVote) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgSubmitDoubleVote: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgSubmitDoubleVote: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Submitter", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Submitter = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Evidence", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Evidence == nil {
+				m.Evidence = &types1.DuplicateVoteEvidence{}
+			}
+			if err := m.Evidence.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ChainId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ChainId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgSubmitDoubleVoteResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgSubmitDoubleVoteResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgSubmitDoubleVoteResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashId", wireType)
+			}
+			m.SlashId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlashId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Status", wireType)
+			}
+			m.Status = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Status |= SlashStatus(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgSubmitMisbehaviour) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgSubmitMisbehaviour: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgSubmitMisbehaviour: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Submitter", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Submitter = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Misbehaviour", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Misbehaviour == nil {
+				m.Misbehaviour = &_07_tendermint.Misbehaviour{}
+			}
+			if err := m.Misbehaviour.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgSubmitMisbehaviourResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgSubmitMisbehaviourResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgSubmitMisbehaviourResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType == 0 {
+				var v uint64
+				for shift := uint(0); ; shift += 7 {
+					if shift >= 64 {
+						return ErrIntOverflowTx
+					}
+					if iNdEx >= l {
+						return io.ErrUnexpectedEOF
+					}
+					b := dAtA[iNdEx]
+					iNdEx++
+					v |= uint64(b&0x7F) << shift
+					if b < 0x80 {
+						break
+					}
+				}
+				m.SlashIds = append(m.SlashIds, v)
+			} else if wireType == 2 {
+				var packedLen int
+				for shift := uint(0); ; shift += 7 {
+					if shift >= 64 {
+						return ErrIntOverflowTx
+					}
+					if iNdEx >= l {
+						return io.ErrUnexpectedEOF
+					}
+					b := dAtA[iNdEx]
+					iNdEx++
+					packedLen |= int(b&0x7F) << shift
+					if b < 0x80 {
+						break
+					}
+				}
+				if packedLen < 0 {
+					return ErrInvalidLengthTx
+				}
+				postIndex := iNdEx + packedLen
+				if postIndex < 0 {
+					return ErrInvalidLengthTx
+				}
+				if postIndex > l {
+					return io.ErrUnexpectedEOF
+				}
+				var elementCount int
+				var count int
+				for _, integer := range dAtA[iNdEx:postIndex] {
+					if integer < 128 {
+						count++
+					}
+				}
+				elementCount = count
+				if elementCount != 0 && len(m.SlashIds) == 0 {
+					m.SlashIds = make([]uint64, 0, elementCount)
+				}
+				for iNdEx < postIndex {
+					var v uint64
+					for shift := uint(0); ; shift += 7 {
+						if shift >= 64 {
+							return ErrIntOverflowTx
+						}
+						if iNdEx >= l {
+							return io.ErrUnexpectedEOF
+						}
+						b := dAtA[iNdEx]
+						iNdEx++
+						v |= uint64(b&0x7F) << shift
+						if b < 0x80 {
+							break
+						}
+					}
+					m.SlashIds = append(m.SlashIds, v)
+				}
+			} else {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashIds", wireType)
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgVouchKey) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgVouchKey: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgVouchKey: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Submitter", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Submitter = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsensusKey", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.ConsensusKey.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field AccountKey", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.AccountKey = append(m.AccountKey[:0], dAtA[iNdEx:postIndex]...)
+			if m.AccountKey == nil {
+				m.AccountKey = []byte{}
+			}
+			iNdEx = postIndex
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Signature", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Signature = append(m.Signature[:0], dAtA[iNdEx:postIndex]...)
+			if m.Signature == nil {
+				m.Signature = []byte{}
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgVouchKeyResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgVouchKeyResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgVouchKeyResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgSetEvidenceMinHeight) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgSetEvidenceMinHeight: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgSetEvidenceMinHeight: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Authority", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Authority = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsumerId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ConsumerId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ChainId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ChainId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Height", wireType)
+			}
+			m.Height = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Height |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgSetEvidenceMinHeightResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgSetEvidenceMinHeightResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgSetEvidenceMinHeightResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgVetoSlash) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgVetoSlash: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgVetoSlash: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Authority", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Authority = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashId", wireType)
+			}
+			m.SlashId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlashId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgVetoSlashResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgVetoSlashResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgVetoSlashResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgStopSlash) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgStopSlash: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgStopSlash: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Signer", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Signer = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SlashId", wireType)
+			}
+			m.SlashId = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SlashId |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgStopSlashResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgStopSlashResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgStopSlashResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field DueAt", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := github_com_cosmos_gogoproto_types.StdTimeUnmarshal(&m.DueAt, dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := skipTx(dAtA[iNdEx:])
