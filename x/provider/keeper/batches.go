@@ -55,15 +55,17 @@ func (k *Keeper) openBatch(ctx context.Context, l *ledger, clientID string, vali
 		return nil, err
 	}
 	if found && !another {
-		if r := l.find(id); r != nil {
-			return r, nil
+		r := l.find(id)
+		if r == nil {
+			pool, err := k.Pools.Get(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			r = &ref{id: id, pool: pool, pos: pool.NewPosition(), isNew: true, tokensBefore: pool.Tokens}
+			l.refs = append(l.refs, r)
 		}
-		pool, err := k.Pools.Get(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		r := &ref{id: id, pool: pool, pos: pool.NewPosition(), isNew: true, tokensBefore: pool.Tokens}
-		l.refs = append(l.refs, r)
+		// What joins answers for the U that counts now, also if U is lowered again before the batch closes.
+		r.pool.Batch.Unbonding = max(r.pool.Batch.Unbonding, pairing.EffectiveUnbonding)
 		return r, nil
 	}
 	if id, err = k.NextPoolID.Next(ctx); err != nil {

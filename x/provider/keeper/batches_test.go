@@ -8,6 +8,8 @@ import (
 
 	sdkmath "cosmossdk.io/math"
 
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 	"github.com/mesh-security/mesh/x/provider/testutil"
 	"github.com/mesh-security/mesh/x/provider/types"
@@ -229,4 +231,57 @@ func TestBatchSharesOfSlashedBatch(t *testing.T) {
 	require.Equal(t, "900", col.MaxLien.String())
 	require.Equal(t, "100", col.Debt.String())
 	require.NoError(t, f.Provider.CheckPools(f.Ctx))
+}
+
+// TestAReportedUnbondingPeriodMakesNoMoreBatches: a consumer that reports hardly any unbonding period and then a long one,
+// again and again, makes batches wait that are opened a moment apart. Their number stays that of the registered period.
+func TestAReportedUnbondingPeriodMakesNoMoreBatches(t *testing.T) {
+	f := testutil.New(t)
+	f.SetParams(func(p *types.Params) { p.EpochDuration = time.Minute })
+	val := f.Validator(1_000_000, 1)
+	var delegators []sdk.AccAddress
+	for range 6 {
+		delegators = append(delegators, f.Delegator(val, 1_000))
+	}
+	f.NextBlock()
+	const registered = 64 * time.Hour
+	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.UnbondingPeriod = registered })
+	c.Bond(1)
+	report := func(d time.Duration) {
+		m := c.Message()
+		m.UnbondingPeriod = uint64(d)
+		_, isError := c.Send(m)
+		require.False(t, isError)
+	}
+	for _, d := range delegators {
+		require.NoError(t, c.Stake(d, 1, 1_000))
+	}
+	f.Epoch()
+	c.Relay()
+	begin, heights := f.Ctx.BlockTime(), len(export(t, f).Heights)
+	for i := range 15 {
+		report(1)
+		f.Epoch()
+		c.Relay()
+		require.Equal(t, time.Nanosecond, c.Pairing().EffectiveUnbonding)
+		f.NextBlockAfter(c.Pairing().BatchEpochEnd.Sub(f.Ctx.BlockTime()))
+		f.NextBlock()
+		require.NoError(t, c.Unstake(delegators[i%len(delegators)], 1, 10))
+		report(registered)
+		require.Equal(t, registered, c.Pairing().EffectiveUnbonding)
+		f.Blocks(2)
+		require.NoError(t, c.Unstake(delegators[i%len(delegators)], 1, 10))
+	}
+	passed := f.Ctx.BlockTime().Sub(begin)
+	waiting := 0
+	for _, b := range c.Batches() {
+		if b.Batch.Pool.Batch.Unbonding == registered {
+			waiting++
+		}
+	}
+	require.LessOrEqual(t, waiting, int(passed/(registered/types.MinBatchEpochDivisor))+2, "in %s", passed)
+	require.Positive(t, waiting)
+	// How old a height is stays known for as long as the longest batches wait.
+	require.Greater(t, len(export(t, f).Heights), heights)
+	require.Greater(t, f.Ctx.BlockTime().Sub(export(t, f).Heights[0].Time), passed)
 }

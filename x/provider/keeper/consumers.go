@@ -395,7 +395,11 @@ func (k *Keeper) recordHeight(ctx sdk.Context, clientID string, p types.Pairing)
 	if err := k.Heights.Set(ctx, collections.Join(clientID, at), meshtypes.NewHeight(h.RevisionNumber, h.RevisionHeight)); err != nil {
 		return err
 	}
-	oldest := nanos(ctx.BlockTime().Add(-2 * max(p.EffectiveUnbonding, time.Second)))
+	consumer, err := k.Consumers.Get(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	oldest := nanos(ctx.BlockTime().Add(-2 * max(consumer.Config.LongestUnbonding(p.EffectiveUnbonding), time.Second)))
 	rng := collections.NewPrefixedPairRange[string, uint64](clientID).EndExclusive(oldest)
 	old, err := mapKeys(ctx, k.Heights, rng, 4)
 	if err != nil {

@@ -104,9 +104,16 @@ func MinBatchEpoch(u time.Duration) time.Duration {
 	return max(u/MinBatchEpochDivisor, time.Second)
 }
 
-// BatchEpochFor returns how long the consumer's batch epochs last while u is the unbonding period that counts.
+// BatchEpochFor returns how long the consumer's batch epochs last while u is the unbonding period that counts. What the
+// consumer reports does not shorten them, or it could have more batches wait at a time than there are epochs in 2U.
 func (c ConsumerConfig) BatchEpochFor(u time.Duration) time.Duration {
-	return max(c.BatchEpoch, MinBatchEpoch(u))
+	return max(c.BatchEpoch, MinBatchEpoch(c.LongestUnbonding(u)))
+}
+
+// LongestUnbonding returns the longest unbonding period that batches may have while u is the one that counts: u may be
+// shorter than what is registered, and rise to it at any time.
+func (c ConsumerConfig) LongestUnbonding(u time.Duration) time.Duration {
+	return max(c.UnbondingPeriod, u)
 }
 
 // ParseValidator decodes the operator address of a consumer validator. Error: ErrInvalidValidator.

@@ -68,4 +68,7 @@ func TestBatchEpoch(t *testing.T) {
 	c.BatchEpoch = 2 * time.Hour
 	require.Equal(t, 2*time.Hour, c.BatchEpochFor(64*time.Hour))
 	require.Equal(t, 4*time.Hour, c.BatchEpochFor(256*time.Hour), "never below U/64")
+	c = types.ConsumerConfig{UnbondingPeriod: 128 * time.Hour}
+	require.Equal(t, 2*time.Hour, c.BatchEpochFor(time.Nanosecond), "nor below what is registered")
+	require.Equal(t, 4*time.Hour, c.BatchEpochFor(256*time.Hour))
 }
