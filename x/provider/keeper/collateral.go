@@ -47,6 +47,10 @@ type ledger struct {
 	stored, accountDirty bool
 	refs                 []*ref
 
+	// owed is what settling has added to the debt since the ledger was last saved, by so many settlements.
+	owed        sdkmath.Int
+	settlements uint64
+
 	nativeRatio sdkmath.LegacyDec
 	// bonded and held are read by loadNative or by the evaluation.
 	bonded, held sdkmath.Int
@@ -157,7 +161,7 @@ func (l *ledger) positionCount() uint32 {
 // load reads what the module has about a delegator and settles it in memory: what slashes took goes from budgets to
 // debt, claims on matured batches end, positions worth nothing are dropped.
 func (k *Keeper) load(ctx context.Context, delAddr sdk.AccAddress) (*ledger, error) {
-	l := &ledger{delAddr: delAddr, bonded: sdkmath.ZeroInt(), held: sdkmath.ZeroInt()}
+	l := &ledger{delAddr: delAddr, owed: sdkmath.ZeroInt(), bonded: sdkmath.ZeroInt(), held: sdkmath.ZeroInt()}
 	var err error
 	if l.account, l.stored, err = getOr(ctx, k.Accounts, delAddr); err != nil {
 		return nil, err
@@ -191,7 +195,8 @@ func (k *Keeper) load(ctx context.Context, delAddr sdk.AccAddress) (*ledger, err
 func (k *Keeper) settle(ctx context.Context, l *ledger, r *ref) {
 	if !r.pos.SlashIndex.Equal(r.pool.SlashIndex) {
 		if owed := r.pool.Settle(&r.pos); owed.IsPositive() {
-			l.account.Debt = l.account.Debt.Add(owed)
+			l.account.Debt, l.owed = l.account.Debt.Add(owed), l.owed.Add(owed)
+			l.settlements++
 			l.accountDirty = true
 			k.emit(ctx, &types.EventSettled{Delegator: k.delString(l.delAddr), PoolId: r.id, Amount: owed})
 		}
@@ -231,12 +236,20 @@ func (k *Keeper) save(ctx context.Context, l *ledger) error {
 				return err
 			}
 		}
+		if r.pool.IsBatch() && !r.pool.IsMatured() {
+			if err := k.addToBatches(ctx, r.pool.ClientId, r.pool.Tokens.Sub(r.tokensBefore)); err != nil {
+				return err
+			}
+		}
 		if err := k.savePool(ctx, r.id, r.pool); err != nil {
 			return err
 		}
 		r.poolDirty, r.tokensBefore = false, r.pool.Tokens
 	}
 	l.refs = slices.DeleteFunc(l.refs, func(r *ref) bool { return !r.pos.Shares.IsPositive() })
+	if err := k.saveDebt(ctx, l); err != nil {
+		return err
+	}
 	if !l.accountDirty {
 		return nil
 	}

@@ -52,6 +52,10 @@ type Keeper struct {
 	channels types.ChannelKeeper
 	sender   types.PacketSender
 
+	// stakingPages and community may be nil.
+	stakingPages types.StakingQuerier
+	community    types.DistributionKeeper
+
 	Schema collections.Schema
 
 	Params    collections.Item[types.Params]

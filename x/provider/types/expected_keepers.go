@@ -30,6 +30,8 @@ type StakingKeeper interface {
 	ValidatorAddressCodec() address.Codec
 	BondDenom(ctx context.Context) (string, error)
 	GetValidator(ctx context.Context, addr sdk.ValAddress) (stakingtypes.Validator, error)
+	GetValidatorByConsAddr(ctx context.Context, consAddr sdk.ConsAddress) (stakingtypes.Validator, error)
+	GetRedelegationsFromSrcValidator(ctx context.Context, valAddr sdk.ValAddress) ([]stakingtypes.Redelegation, error)
 	IterateDelegatorDelegations(ctx context.Context, delegator sdk.AccAddress, cb func(stakingtypes.Delegation) (stop bool)) error
 	IterateDelegatorUnbondingDelegations(ctx context.Context, delegator sdk.AccAddress, cb func(stakingtypes.UnbondingDelegation) (stop bool)) error
 	GetUnbondingDelegation(ctx context.Context, delegator sdk.AccAddress, valAddr sdk.ValAddress) (stakingtypes.UnbondingDelegation, error)
