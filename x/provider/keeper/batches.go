@@ -14,9 +14,11 @@ import (
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
-// joinBatch adds tokens with their budget to the consumer's present batch for the validator, and returns the claim. A
-// batch that is worth so little per share that the tokens would mint none is left alone; another is opened.
-func (k *Keeper) joinBatch(ctx context.Context, l *ledger, clientID string, validator []byte, tokens, budget sdkmath.Int) (*ref, error) {
+// joinBatch adds tokens with their budget, which leave a pool, to the consumer's present batch for the validator, and
+// returns the claim. A batch that is worth so little per share that the tokens would mint none is left alone; another is
+// opened.
+func (k *Keeper) joinBatch(ctx context.Context, l *ledger, from types.Pool, tokens, budget sdkmath.Int) (*ref, error) {
+	clientID, validator := from.ClientId, from.Validator
 	r, err := k.openBatch(ctx, l, clientID, validator, false)
 	if err != nil {
 		return nil, err
@@ -35,6 +37,7 @@ func (k *Keeper) joinBatch(ctx context.Context, l *ledger, clientID string, vali
 	if !r.pool.Shares.IsPositive() || perShare.LT(r.pool.BudgetPerShare) {
 		r.pool.BudgetPerShare = perShare
 	}
+	r.pool.Inherit(from, !r.pool.Shares.IsPositive())
 	r.pool.Mint(shares, tokens)
 	r.pos.Shares = r.pos.Shares.Add(shares)
 	r.pos.Budget = r.pos.Budget.Add(budget)
@@ -113,7 +116,7 @@ func (k *Keeper) dropBatch(ctx context.Context, id uint64, pool types.Pool) erro
 	return k.OpenBatches.Remove(ctx, openKey)
 }
 
-// batchDue returns when the batch's next event is: closing, the forced start of its clock, maturity.
+// batchDue returns when the batch's next event is: closing, the forced start of its clock, maturity, the end of its delay.
 func batchDue(b types.Batch) (time.Time, bool) {
 	switch {
 	case b.Matured:
@@ -122,6 +125,8 @@ func batchDue(b types.Batch) (time.Time, bool) {
 		return b.ClosesAt, true
 	case b.StartedAt.IsZero():
 		return b.ClosesAt.Add(b.Unbonding), true
+	case b.DelayedUntil.After(b.MaturesAt):
+		return b.DelayedUntil, true
 	default:
 		return b.MaturesAt, true
 	}
@@ -149,6 +154,9 @@ func (k *Keeper) convertPool(ctx context.Context, clientID string, validator []b
 		Epoch: pairing.BatchEpoch, Converted: true, ClosesAt: now(ctx), Unbonding: pairing.EffectiveUnbonding,
 	}
 	if err := k.Batches.Set(ctx, collections.Join3(clientID, validator, id)); err != nil {
+		return err
+	}
+	if err := k.addToBatches(ctx, clientID, pool.Tokens); err != nil {
 		return err
 	}
 	k.emit(ctx, &types.EventBatchOpened{
@@ -207,6 +215,9 @@ func (k *Keeper) startBatch(ctx context.Context, id uint64, pool *types.Pool, at
 // matureBatch makes a batch's lien fall and queues its members for evaluation.
 func (k *Keeper) matureBatch(ctx context.Context, id uint64, pool types.Pool) error {
 	pool.Batch.Matured = true
+	if err := k.addToBatches(ctx, pool.ClientId, pool.Tokens.Neg()); err != nil {
+		return err
+	}
 	if err := k.WaitingBatches.Remove(ctx, collections.Join3(pool.ClientId, pool.Validator, id)); err != nil {
 		return err
 	}
@@ -262,8 +273,21 @@ func (k *Keeper) batchEvent(ctx sdk.Context, key timePool) error {
 		}
 		return k.Pools.Set(ctx, id, pool)
 	default:
+		return k.matureOrDelay(ctx, id, pool)
+	}
+}
+
+// matureOrDelay works on a batch whose clock has run out: it matures unless a pending slash delays it.
+func (k *Keeper) matureOrDelay(ctx sdk.Context, id uint64, pool types.Pool) error {
+	until, err := k.delayedUntil(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if !until.After(ctx.BlockTime()) {
 		return k.matureBatch(ctx, id, pool)
 	}
+	k.emit(ctx, &types.EventBatchDelayed{BatchId: id, Until: until})
+	return k.delayBatch(ctx, id, pool, until)
 }
 
 // requeueBatch puts a batch whose event failed behind the others.

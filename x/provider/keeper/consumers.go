@@ -309,6 +309,9 @@ func (k *Keeper) pause(ctx context.Context, consumer types.Consumer, reason type
 	if consumer.HasPauseReason(reason) {
 		return nil
 	}
+	if err := k.freezeMeter(ctx, consumer); err != nil {
+		return err
+	}
 	consumer.PauseReasons = append(consumer.PauseReasons, reason)
 	slices.Sort(consumer.PauseReasons)
 	status := types.CONSUMER_STATUS_PAUSED
@@ -320,6 +323,9 @@ func (k *Keeper) pause(ctx context.Context, consumer types.Consumer, reason type
 
 // resume takes reasons to pause away. With none left the consumer is active, or registered if it has no channel.
 func (k *Keeper) resume(ctx context.Context, consumer types.Consumer, reasons ...types.PauseReason) error {
+	if err := k.freezeMeter(ctx, consumer); err != nil {
+		return err
+	}
 	consumer.PauseReasons = slices.DeleteFunc(slices.Clone(consumer.PauseReasons), func(r types.PauseReason) bool {
 		return slices.Contains(reasons, r)
 	})
@@ -383,6 +389,15 @@ func (k *Keeper) checkClientStatus(ctx sdk.Context, consumer types.Consumer) err
 		return k.resume(ctx, consumer, types.PAUSE_REASON_CLIENT)
 	}
 	return nil
+}
+
+// latestHeight returns the client's latest height; false without a client.
+func (k *Keeper) latestHeight(ctx context.Context, clientID string) (meshtypes.Height, bool) {
+	if k.clients == nil {
+		return meshtypes.Height{}, false
+	}
+	h := k.clients.GetClientLatestHeight(sdk.UnwrapSDKContext(ctx), clientID)
+	return meshtypes.NewHeight(h.RevisionNumber, h.RevisionHeight), true
 }
 
 // recordHeight notes which height of the consumer is known now, and forgets at most a few records older than 2U.

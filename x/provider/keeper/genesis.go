@@ -77,6 +77,9 @@ func (k *Keeper) InitGenesis(ctx context.Context, g types.GenesisState) error {
 			return err
 		}
 	}
+	if err := k.initSlashes(ctx, g); err != nil {
+		return err
+	}
 	for _, o := range g.Outbox {
 		if err := k.Outbox.Set(ctx, collections.Join(o.ClientId, o.Validator), o.Entry); err != nil {
 			return err
@@ -228,6 +231,9 @@ func (k *Keeper) ExportGenesis(ctx context.Context) (*types.GenesisState, error)
 		return false, nil
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := k.exportSlashes(ctx, g); err != nil {
 		return nil, err
 	}
 	return g, k.exportQueues(ctx, g)

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"slices"
 
 	"cosmossdk.io/collections"
 	errorsmod "cosmossdk.io/errors"
@@ -247,7 +248,8 @@ func (s msgServer) PauseConsumer(ctx context.Context, msg *types.MsgPauseConsume
 	return &types.MsgPauseConsumerResponse{}, s.k.pause(ctx, consumer, reason)
 }
 
-// ResumeConsumer ends a pause by governance or guardian. One because of the client ends by itself.
+// ResumeConsumer ends a pause by governance or guardian, because of slashes or of misbehaviour. One because of the client
+// ends by itself.
 func (s msgServer) ResumeConsumer(ctx context.Context, msg *types.MsgResumeConsumer) (*types.MsgResumeConsumerResponse, error) {
 	if err := s.checkAuthority(ctx, msg.Authority); err != nil {
 		return nil, err
@@ -256,10 +258,15 @@ func (s msgServer) ResumeConsumer(ctx context.Context, msg *types.MsgResumeConsu
 	if err != nil {
 		return nil, err
 	}
-	if !consumer.HasPauseReason(types.PAUSE_REASON_GOVERNANCE) && !consumer.HasPauseReason(types.PAUSE_REASON_GUARDIAN) {
+	if !slices.ContainsFunc(resumable, consumer.HasPauseReason) {
 		return nil, errorsmod.Wrap(types.ErrNotPaused, msg.ConsumerId)
 	}
-	return &types.MsgResumeConsumerResponse{}, s.k.resume(ctx, consumer, types.PAUSE_REASON_GOVERNANCE, types.PAUSE_REASON_GUARDIAN)
+	return &types.MsgResumeConsumerResponse{}, s.k.resume(ctx, consumer, resumable...)
+}
+
+// resumable are the reasons to pause that governance ends.
+var resumable = []types.PauseReason{
+	types.PAUSE_REASON_GOVERNANCE, types.PAUSE_REASON_GUARDIAN, types.PAUSE_REASON_SLASHES, types.PAUSE_REASON_MISBEHAVIOUR,
 }
 
 // RetireChannel gives up a consumer's channel so that a new one can take over its session.

@@ -7,6 +7,7 @@ import (
 
 	"cosmossdk.io/collections"
 	errorsmod "cosmossdk.io/errors"
+	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
@@ -243,7 +244,7 @@ func (k *Keeper) sendUpdate(ctx sdk.Context, clientID string, p *types.Pairing, 
 		SyncedAt: nanos(synced), SlashSeq: p.SlashSeq,
 	}
 	for _, validator := range validators {
-		amount, err := k.activeTokens(ctx, clientID, validator)
+		amount, err := k.listedAmount(ctx, clientID, validator)
 		if err != nil {
 			return err
 		}
@@ -273,6 +274,25 @@ func (k *Keeper) sendUpdate(ctx sdk.Context, clientID string, p *types.Pairing, 
 	}
 	k.emit(ctx, &types.EventUpdateSent{ConsumerId: clientID, Seq: update.Seq, Stakes: uint32(len(update.Stakes))})
 	return nil
+}
+
+// listedAmount returns what an update lists for a validator: T of the active pool times 1 − f of each pending claim,
+// rounded down. What was proved or settled is in T.
+func (k *Keeper) listedAmount(ctx context.Context, clientID string, validator []byte) (sdkmath.Int, error) {
+	amount, err := k.activeTokens(ctx, clientID, validator)
+	if err != nil || !amount.IsPositive() {
+		return amount, err
+	}
+	pending, err := k.pendingOf(ctx, clientID, validator)
+	if err != nil {
+		return amount, err
+	}
+	for _, rec := range pending {
+		if !rec.IsProof() {
+			amount = types.MulFloor(amount, sdkmath.LegacyOneDec().Sub(rec.EffectiveFraction))
+		}
+	}
+	return amount, nil
 }
 
 // send hands a packet to IBC, over the consumer's v1 channel.

@@ -66,6 +66,7 @@ func (k *Keeper) stake(ctx context.Context, l *ledger, cfg types.ConsumerConfig,
 			return nil, sdkmath.Int{}, err
 		}
 		r = &ref{id: id, pool: types.NewPool(cfg.ClientId, validator, ratio), isNew: true, tokensBefore: sdkmath.ZeroInt()}
+		r.pool.Since, _ = k.latestHeight(ctx, cfg.ClientId)
 		r.pos = r.pool.NewPosition()
 		l.refs = append(l.refs, r)
 	default:
@@ -165,7 +166,7 @@ func (k *Keeper) unstake(ctx context.Context, l *ledger, r *ref, amount sdkmath.
 	if r.pos.Budget.LT(want) {
 		k.shrink(ctx, l, r, r.pool.SharesBacked(r.pos.Shares, r.pos.Budget, r.value(), ratio), r.pos.Budget, ratio)
 	}
-	claim, err := k.joinBatch(ctx, l, r.pool.ClientId, r.pool.Validator, moved, reserve)
+	claim, err := k.joinBatch(ctx, l, r.pool, moved, reserve)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (k *Keeper) applyValidator(ctx sdk.Context, consumer types.Consumer, p *typ
 	rebonded := !known || (report.Status == meshtypes.VALIDATOR_STATUS_BONDED && v.Status != meshtypes.VALIDATOR_STATUS_BONDED)
 	relist := rebonded || v.Unlisted
 	v.Unlisted = false
-	tombstoned := report.Status == meshtypes.VALIDATOR_STATUS_TOMBSTONED && !v.Closed
+	tombstoned := report.Status == meshtypes.VALIDATOR_STATUS_TOMBSTONED && v.Status != meshtypes.VALIDATOR_STATUS_TOMBSTONED
 	if v.Status != meshtypes.VALIDATOR_STATUS_TOMBSTONED { // tombstoned is final
 		v.Status = report.Status
 	}

@@ -58,7 +58,11 @@ func (k *Keeper) receiveReport(ctx sdk.Context, clientID string, data []byte) ([
 	if err := k.applyReport(ctx, consumer, &p, report); err != nil {
 		return nil, err
 	}
-	// Slash log entries are validated but not recorded yet: slash_seq does not rise, so they stay with the consumer.
+	// After the validators: what the report says of them comes before what they did.
+	if err := k.recordClaims(ctx, consumer, &p, report); err != nil {
+		return nil, err
+	}
+	ack.SlashSeq = p.SlashSeq
 	if err := k.Pairings.Set(ctx, clientID, p); err != nil {
 		return nil, err
 	}

@@ -159,9 +159,13 @@ func (p Pairing) UnbondingOnWire() time.Duration {
 	return p.EffectiveUnbonding
 }
 
-// LatestMaturity returns when the batch matures at the latest, whatever the consumer does.
+// LatestMaturity returns when the batch matures at the latest, whatever the consumer does; slashes that are pending by
+// then can still delay it.
 func (b Batch) LatestMaturity() time.Time {
-	if !b.MaturesAt.IsZero() {
+	switch {
+	case b.DelayedUntil.After(b.MaturesAt):
+		return b.DelayedUntil
+	case !b.MaturesAt.IsZero():
 		return b.MaturesAt
 	}
 	return b.ClosesAt.Add(2 * b.Unbonding)

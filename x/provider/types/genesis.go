@@ -65,6 +65,9 @@ func (g GenesisState) Validate() error {
 	if err := g.validatePools(known); err != nil {
 		return err
 	}
+	if err := g.validateSlashes(known); err != nil {
+		return err
+	}
 	seen := map[string]bool{}
 	for _, v := range g.Validators {
 		key := v.ClientId + "/" + string(v.Validator)

@@ -2844,9 +2844,9 @@ func (m *QueryMeterRequest) GetConsumerId() string {
 
 // QueryMeterResponse is the response of Query/Meter.
 type QueryMeterResponse struct {
-	// meter is the meter as stored.
+	// meter is the meter now; its window is a new one if the one stored is over.
 	Meter SlashMeter `protobuf:"bytes,1,opt,name=meter,proto3" json:"meter"`
-	// available is what unproven slashes may take now, in provider tokens, rounded down.
+	// available is what unproven slashes may take now, in provider tokens, rounded down; zero while the consumer is paused.
 	Available cosmossdk_io_math.Int `protobuf:"bytes,2,opt,name=available,proto3,customtype=cosmossdk.io/math.Int" json:"available"`
 	// pending is how many slashes of the consumer are pending.
 	Pending uint64 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
