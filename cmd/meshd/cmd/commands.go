@@ -33,6 +33,7 @@ func addCommands(rootCmd *cobra.Command, template *app.App, home string) {
 		server.StatusCommand(),
 		queryCommand(),
 		txCommand(),
+		watchCommand(),
 	)
 	server.AddCommands(rootCmd, home, createApp, exportApp, func(*cobra.Command) {})
 }
