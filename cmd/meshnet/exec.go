@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -23,13 +22,9 @@ func execCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			chain := net.Chain(args[0])
-			if chain == nil {
-				var ids []string
-				for _, c := range net.Chains() {
-					ids = append(ids, c.ID)
-				}
-				return fmt.Errorf("no chain %q; there are %s", args[0], strings.Join(ids, ", "))
+			chain, err := chainOf(net, args[0])
+			if err != nil {
+				return err
 			}
 			args = args[1:]
 			for len(args) > 0 && (args[0] == "--" || args[0] == "meshd") {

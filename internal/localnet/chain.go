@@ -76,6 +76,16 @@ func newChain(n *Network, s ChainState) (*Chain, error) {
 	return c, nil
 }
 
+// Node returns a node by its name, nil if there is none.
+func (c *Chain) Node(moniker string) *Node {
+	for _, n := range c.Nodes {
+		if n.Moniker == moniker {
+			return n
+		}
+	}
+	return nil
+}
+
 // primary is the node that is asked: the first one that runs.
 func (c *Chain) primary() *Node {
 	for _, n := range c.Nodes {

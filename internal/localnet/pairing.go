@@ -181,7 +181,8 @@ func (n *Network) register(ctx context.Context, topo *Topology) error {
 func addConsumer(p *PairingSpec, provider, consumer *Chain, clientID string) (*providertypes.MsgAddConsumer, error) {
 	doubleSign, err1 := math.LegacyNewDecFromStr(p.DoubleSignSlash)
 	downtime, err2 := math.LegacyNewDecFromStr(p.DowntimeSlash)
-	if err := errors.Join(err1, err2); err != nil {
+	policy, err3 := p.slashPolicy(downtime)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
 	return &providertypes.MsgAddConsumer{
@@ -194,9 +195,26 @@ func addConsumer(p *PairingSpec, provider, consumer *Chain, clientID string) (*p
 			MaxSlashFractionDoubleSign: doubleSign,
 			MaxSlashFractionDowntime:   downtime,
 			BatchEpoch:                 time.Duration(p.BatchEpoch),
-			SlashPolicy:                providertypes.DefaultSlashPolicy(downtime),
+			SlashPolicy:                policy,
 		},
 	}, nil
+}
+
+// slashPolicy is the provider module's own, but for what the topology says.
+func (p *PairingSpec) slashPolicy(downtime math.LegacyDec) (providertypes.SlashPolicy, error) {
+	if downtime.IsNil() {
+		return providertypes.SlashPolicy{}, nil
+	}
+	policy := providertypes.DefaultSlashPolicy(downtime)
+	policy.UnprovenDelay, policy.MassDelay = time.Duration(p.UnprovenDelay), time.Duration(p.MassDelay)
+	if p.UnprovenWindow != 0 {
+		policy.UnprovenWindow = time.Duration(p.UnprovenWindow)
+	}
+	var err error
+	if p.UnprovenLimit != "" {
+		policy.UnprovenLimit, err = math.LegacyNewDecFromStr(p.UnprovenLimit)
+	}
+	return policy, err
 }
 
 // addProvider is what governance of the consumer decides: the registration and

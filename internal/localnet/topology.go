@@ -113,6 +113,15 @@ type PairingSpec struct {
 	DowntimeSlash   string   `yaml:"downtime_slash"`
 	// BatchEpoch is how long unstakes are gathered; 0 lets the chain choose.
 	BatchEpoch Duration `yaml:"batch_epoch"`
+	// UnprovenLimit is the part of all its cross-stake that the consumer may
+	// slash per UnprovenWindow without proof. What is not given is as the
+	// provider module recommends.
+	UnprovenLimit  string   `yaml:"unproven_limit"`
+	UnprovenWindow Duration `yaml:"unproven_window"`
+	// UnprovenDelay is how long such slashes wait for a veto, MassDelay how long
+	// proofs do that hit more than a third of the cross-stake.
+	UnprovenDelay Duration `yaml:"unproven_delay"`
+	MassDelay     Duration `yaml:"mass_delay"`
 }
 
 // Name identifies a pairing in messages: provider→consumer.
@@ -576,6 +585,23 @@ func (p *PairingSpec) validate(where string, add report) {
 	}
 	if v, ok := math.NewIntFromString(p.MaxCap); !ok || v.IsNegative() {
 		add(where+".max_cap", ErrBadAmount, "%q is not a whole number", p.MaxCap)
+	}
+	if limit, err := math.LegacyNewDecFromStr(p.UnprovenLimit); p.UnprovenLimit != "" {
+		downtime, downtimeErr := math.LegacyNewDecFromStr(p.DowntimeSlash)
+		if err != nil || downtimeErr == nil && limit.LT(downtime) || limit.GT(one) {
+			add(where+".unproven_limit", ErrBadRatio, "%q: want a decimal from downtime_slash, %s, to 1", p.UnprovenLimit, p.DowntimeSlash)
+		}
+	}
+	if w := p.UnprovenWindow; w != 0 && w < Duration(time.Second) {
+		add(where+".unproven_window", ErrBadDuration, "%s is shorter than 1s", w)
+	}
+	for _, d := range []struct {
+		key string
+		val Duration
+	}{{"unproven_delay", p.UnprovenDelay}, {"mass_delay", p.MassDelay}} {
+		if d.val < 0 || d.val > p.UnbondingPeriod/3 {
+			add(where+"."+d.key, ErrBadDuration, "%s is not between 0 and a third of unbonding_period, %s", d.val, p.UnbondingPeriod/3)
+		}
 	}
 	if p.UnbondingPeriod < Duration(10*time.Second) {
 		add(where+".unbonding_period", ErrBadDuration, "%s is shorter than 10s", p.UnbondingPeriod)

@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"cosmossdk.io/math"
+
+	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
 
 const goodTopology = `
@@ -44,6 +48,22 @@ func TestDemoTopology(t *testing.T) {
 	require.Equal(t, []string{"osmosis-local", "axelar-local"}, topo.chainIDs())
 	require.Len(t, topo.Pairings, 2)
 	require.Len(t, topo.links(), 1, "both directions share clients and connection")
+}
+
+func TestSlashPolicy(t *testing.T) {
+	downtime := math.LegacyMustNewDecFromStr("0.01")
+	policy, err := (&PairingSpec{}).slashPolicy(downtime)
+	require.NoError(t, err)
+	require.Equal(t, providertypes.DefaultSlashPolicy(downtime), policy)
+
+	given := &PairingSpec{
+		UnprovenLimit: "0.2", UnprovenWindow: Duration(time.Minute), UnprovenDelay: Duration(time.Second), MassDelay: Duration(2 * time.Second),
+	}
+	policy, err = given.slashPolicy(downtime)
+	require.NoError(t, err)
+	require.Equal(t, providertypes.SlashPolicy{
+		UnprovenLimit: math.LegacyMustNewDecFromStr("0.2"), UnprovenWindow: time.Minute, UnprovenDelay: time.Second, MassDelay: 2 * time.Second,
+	}, policy)
 }
 
 // A chain in one line, with one thing about it changed or added.
@@ -115,6 +135,12 @@ func TestParseTopologyBadInput(t *testing.T) {
 		{"power ratios beyond a third", two + "pairings: [{provider: one, consumer: two, max_power_ratio: '0.34'}]", ErrBadRatio, "providers of two add up to 0.34"},
 		{"ratio that is no number", two + "pairings: [{provider: one, consumer: two, reward_ratio: all}]", ErrBadRatio, `"all"`},
 		{"negative cap", two + "pairings: [{provider: one, consumer: two, max_cap: '-1'}]", ErrBadAmount, "max_cap"},
+		{"unproven slashes below downtime", two + "pairings: [{provider: one, consumer: two, unproven_limit: '0.009'}]", ErrBadRatio, "from downtime_slash, 0.01, to 1"},
+		{"unproven slashes above all", two + "pairings: [{provider: one, consumer: two, unproven_limit: '1.1'}]", ErrBadRatio, "unproven_limit"},
+		{"unproven slashes without a number", two + "pairings: [{provider: one, consumer: two, unproven_limit: some}]", ErrBadRatio, `"some"`},
+		{"window too short", two + "pairings: [{provider: one, consumer: two, unproven_window: 10ms}]", ErrBadDuration, "unproven_window"},
+		{"veto too long", two + "pairings: [{provider: one, consumer: two, unproven_delay: 41s}]", ErrBadDuration, "third of unbonding_period, 40s"},
+		{"mass veto too long", two + "pairings: [{provider: one, consumer: two, mass_delay: 41s}]", ErrBadDuration, "mass_delay"},
 		{"bad unbonding period", two + "pairings: [{provider: one, consumer: two, unbonding_period: 1s}]", ErrBadDuration, "unbonding_period"},
 		{"transfer to an unknown chain", two + "transfers: [{from: one, to: three}]", ErrUnknownChain, "transfers[0].to"},
 		{"transfer to itself", two + "transfers: [{from: one, to: one}]", ErrSelfPairing, "transfers[0]"},
