@@ -85,9 +85,10 @@ func ModuleAccounts(perms map[string][]string) map[string][]string {
 }
 
 // SlashingStaking returns the staking keeper to give to x/slashing: it corrects the power slashed for tokens that left and
-// came without an unbonding entry, and marks who is jailed and unjailed.
+// came without an unbonding entry, tells both modules of every slash, and marks who is jailed and unjailed.
 func (m *Mesh) SlashingStaking() SlashingStaking {
-	return NewSlashingStaking(m.staking, []Marks{m.Consumer}, []FlowLog{m.Provider.Flow, m.Consumer.Flows})
+	return NewSlashingStaking(m.staking, []Marks{m.Consumer}, []FlowLog{m.Provider.Flow, m.Consumer.Flows}).
+		WithLogs(m.Consumer).WithNative(m.Provider)
 }
 
 // MintStaking returns the staking keeper to give to x/mint: without virtual stake.

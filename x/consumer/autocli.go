@@ -30,6 +30,12 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 					Example: query + "stakes 07-tendermint-0 --page-limit 50", PositionalArgs: provider,
 				},
 				{
+					RpcMethod: "SlashLog", Use: "slash-log [provider-id]", Short: "List the slashes that a provider is told of",
+					Long: "List the slashes of validators on which the provider had stake at or since the infraction, whether it has " +
+						"recorded them, and by which fraction its amounts have shrunk. Indices begin at 1 in each session.",
+					Example: query + "slash-log 07-tendermint-0", PositionalArgs: provider,
+				},
+				{
 					RpcMethod: "ValidatorStakes", Use: "validator-stakes [validator]", Short: "List what each provider has on a validator",
 					Example:        query + "validator-stakes meshvaloper1…",
 					PositionalArgs: []*autocliv1.PositionalArgDescriptor{{ProtoField: "validator"}},

@@ -47,5 +47,6 @@ func (k *Keeper) EndBlock(goCtx context.Context) error {
 	k.stage(ctx, "marks", k.markAll)
 	k.stage(ctx, "reports", k.sendDueReports)
 	k.stage(ctx, "prune", k.pruneFlows)
+	k.stage(ctx, "prune slashes", k.pruneSlashes)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	"github.com/mesh-security/mesh/x/consumer/types"
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 )
 
 // InitGenesis stores the genesis state, and registers the validators that x/staking has and the state does not.
@@ -78,6 +79,11 @@ func (k *Keeper) InitGenesis(ctx sdk.Context, gs types.GenesisState) error {
 	}
 	for _, r := range gs.Heights {
 		if err := k.Heights.Set(ctx, r.Height, r.Time); err != nil {
+			return err
+		}
+	}
+	for _, r := range gs.SlashLog {
+		if err := k.SlashLog.Set(ctx, collections.Join(r.ProviderId, r.Record.Entry.Index), r.Record); err != nil {
 			return err
 		}
 	}
@@ -161,11 +167,25 @@ func (k *Keeper) ExportGenesis(ctx sdk.Context) (*types.GenesisState, error) {
 			gs.Heights = append(gs.Heights, types.HeightRecord{Height: height, Time: at})
 			return false, nil
 		}),
+		k.SlashLog.Walk(ctx, nil, func(key slashKey, record types.SlashRecord) (bool, error) {
+			gs.SlashLog = append(gs.SlashLog, types.SlashLogEntry{ProviderId: key.K1(), Record: record})
+			return false, nil
+		}),
 	)
 	return gs, err
 }
 
 // PrepareForZeroHeight drops what refers to heights of this chain, which is exported to start anew at height zero.
 func (k *Keeper) PrepareForZeroHeight(ctx sdk.Context) error {
+	providers, err := k.allProviders(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range providers {
+		p.DroppedHeight = meshtypes.Height{}
+		if err := k.setProvider(ctx, p); err != nil {
+			return err
+		}
+	}
 	return errors.Join(k.Flows.Clear(ctx), k.Heights.Clear(ctx, nil))
 }

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 
-	"cosmossdk.io/collections"
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	"github.com/mesh-security/mesh/x/consumer/types"
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 )
 
 // Hooks are the module's staking hooks. They only take notes and never return an error: one would fail a user's
@@ -105,27 +105,34 @@ func (h Hooks) AfterDelegationModified(ctx context.Context, delAddr sdk.AccAddre
 	return nil
 }
 
-// BeforeValidatorSlashed scales what is stored of the validator by the fraction its tokens lose, so that the gap is not
-// minted back, and logs what virtual stake loses: it leaves as well, and a later slash for an earlier infraction must not
-// take it from those who stay.
+// BeforeValidatorSlashed adds the effective fraction to the decorator's note, and logs what virtual stake loses: it
+// leaves as well, and a later slash for an earlier infraction must not take it from those who stay. A slash that came past
+// the decorator is logged at once: nothing more will be known of it.
 func (h Hooks) BeforeValidatorSlashed(ctx context.Context, valAddr sdk.ValAddress, fraction sdkmath.LegacyDec) error {
 	sdkCtx := sdk.UnwrapSDKContext(ctx)
 	cacheCtx, write := sdkCtx.CacheContext()
 	h.note(ctx, "slashed", func() error {
-		if err := h.k.scaleStakes(cacheCtx, valAddr, fraction); err != nil {
-			return err
-		}
-		if err := h.k.logSlashed(cacheCtx, valAddr, fraction); err != nil {
+		if err := h.k.logVirtualLoss(cacheCtx, valAddr, fraction); err != nil {
 			return err
 		}
 		write()
 		return nil
 	})
+	if note := types.SlashNoteOf(ctx, valAddr); note != nil {
+		note.Burn(fraction)
+		return nil
+	}
+	h.note(ctx, "slashed directly", func() error {
+		return h.k.LogSlash(ctx, types.SlashNote{
+			Validator: valAddr, Kind: meshtypes.SLASH_KIND_OTHER, Infraction: sdkCtx.BlockHeight(),
+			Nominal: fraction, Effective: fraction, Burned: true,
+		})
+	})
 	return nil
 }
 
-// logSlashed logs the virtual tokens that a slash takes from a validator.
-func (k *Keeper) logSlashed(ctx sdk.Context, valAddr sdk.ValAddress, fraction sdkmath.LegacyDec) error {
+// logVirtualLoss logs the virtual tokens that a slash takes from a validator.
+func (k *Keeper) logVirtualLoss(ctx sdk.Context, valAddr sdk.ValAddress, fraction sdkmath.LegacyDec) error {
 	shares, err := k.virtualShares(ctx, valAddr)
 	if err != nil || !shares.IsPositive() {
 		return err
@@ -136,48 +143,6 @@ func (k *Keeper) logSlashed(ctx sdk.Context, valAddr sdk.ValAddress, fraction sd
 	}
 	tokens := tokensOf(validator, shares)
 	return k.Flows.Add(ctx, valAddr, tokens.Sub(types.AfterSlash(tokens, fraction)), sdkmath.ZeroInt())
-}
-
-// scaleStakes scales every provider's amounts and planned targets for a validator by a slash.
-func (k *Keeper) scaleStakes(ctx sdk.Context, valAddr sdk.ValAddress, fraction sdkmath.LegacyDec) error {
-	providers, err := k.allProviders(ctx)
-	if err != nil {
-		return err
-	}
-	scaled := false
-	for _, p := range providers {
-		id := p.Config.ProviderId
-		rec, found, err := k.getStake(ctx, id, valAddr)
-		if err != nil {
-			return err
-		}
-		if !found {
-			continue
-		}
-		scaled = true
-		rec.ScaleBySlash(fraction)
-		if err := k.Stakes.Set(ctx, collections.Join(id, []byte(valAddr)), rec); err != nil {
-			return err
-		}
-		for _, increase := range []bool{false, true} {
-			key := collections.Join3(increase, id, []byte(valAddr))
-			target, planned, err := k.planned(ctx, key)
-			if err != nil {
-				return err
-			}
-			if !planned {
-				continue
-			}
-			target.ScaleBySlash(fraction)
-			if err := k.Plan.Set(ctx, key, target); err != nil {
-				return err
-			}
-		}
-	}
-	if scaled {
-		k.emit(ctx, &types.EventStakeScaled{Validator: k.valString(valAddr), Fraction: fraction})
-	}
-	return nil
 }
 
 // BeforeValidatorModified does nothing.

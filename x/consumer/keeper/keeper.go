@@ -76,6 +76,8 @@ type Keeper struct {
 	Flows flow.Log
 	// Heights are the times (unix nanoseconds) of epochs' ends by height.
 	Heights collections.Map[int64, uint64]
+	// SlashLog are the slashes of validators with a provider's stake, by provider and index from 1 in each session.
+	SlashLog collections.Map[slashKey, types.SlashRecord]
 }
 
 // NewKeeper returns the consumer keeper. IBC and x/slashing are connected afterwards (ConnectIBC, ConnectSlashing),
@@ -120,6 +122,8 @@ func NewKeeper(
 		VirtualSupply: collections.NewItem(sb, types.VirtualSupplyKey, "virtual_supply", codec.CollValue[types.VirtualSupply](cdc)),
 		Flows:         flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey, types.FlowLastKey),
 		Heights:       collections.NewMap(sb, types.HeightsKey, "heights", collections.Int64Key, collections.Uint64Value),
+		SlashLog: collections.NewMap(sb, types.SlashLogKey, "slash_log",
+			collections.PairKeyCodec(collections.StringKey, collections.Uint64Key), codec.CollValue[types.SlashRecord](cdc)),
 	}
 	k.feeds = map[string]PriceFeed{types.PriceFeedGovernance: governanceFeed{k}}
 

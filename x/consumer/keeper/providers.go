@@ -124,6 +124,12 @@ func (k *Keeper) AddProvider(ctx sdk.Context, config types.ProviderConfig) error
 		if p.Stakes, err = k.forgetStakes(ctx, config.ProviderId); err != nil {
 			return err
 		}
+		if p.DroppedHeight = old.DroppedHeight; old.Stakes > 0 {
+			p.DroppedHeight = ownHeight(ctx)
+		}
+		if err := k.forgetSlashes(ctx, config.ProviderId); err != nil {
+			return err
+		}
 		if err := k.Prices.Remove(ctx, config.ProviderId); err != nil {
 			return err
 		}

@@ -133,6 +133,26 @@ func (q queryServer) Stakes(ctx context.Context, req *types.QueryStakesRequest) 
 	return &types.QueryStakesResponse{Stakes: stakes, Pagination: page}, err
 }
 
+// SlashLog implements types.QueryServer.
+func (q queryServer) SlashLog(ctx context.Context, req *types.QuerySlashLogRequest) (*types.QuerySlashLogResponse, error) {
+	if req == nil {
+		return nil, errNoRequest
+	}
+	p, err := q.k.GetProvider(ctx, req.ProviderId)
+	if err != nil {
+		return nil, err
+	}
+	slashes, page, err := query.CollectionPaginate(ctx, q.k.SlashLog, req.Pagination,
+		func(key slashKey, record types.SlashRecord) (types.SlashInfo, error) {
+			return types.SlashInfo{
+				Validator: q.k.valString(record.Entry.Operator), Record: record, Acknowledged: key.K2() <= p.AckedIndex,
+			}, nil
+		}, query.WithCollectionPaginationPairPrefix[string, uint64](req.ProviderId))
+	return &types.QuerySlashLogResponse{
+		Slashes: slashes, FirstIndex: p.FirstIndex, AckedIndex: p.AckedIndex, LastIndex: p.LastIndex, Pagination: page,
+	}, err
+}
+
 // ValidatorStakes implements types.QueryServer.
 func (q queryServer) ValidatorStakes(ctx context.Context, req *types.QueryValidatorStakesRequest) (*types.QueryValidatorStakesResponse, error) {
 	if req == nil {

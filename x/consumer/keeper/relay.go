@@ -76,7 +76,14 @@ func (k *Keeper) applyUpdate(ctx sdk.Context, providerID string, update meshtype
 		p.UnbondingPeriod = durationOf(update.UnbondingPeriod)
 	}
 	p.SyncedAt = mergeSyncedAt(p.SyncedAt, update.SyncedAt, ctx.BlockTime())
+	var factors slashFactors
+	if len(update.Stakes) > 0 {
+		if factors, err = k.factorsAfter(ctx, p, update.SlashSeq); err != nil {
+			return nil, err
+		}
+	}
 	for _, stake := range update.Stakes {
+		stake.Amount = factors.apply(stake.Validator, stake.Amount)
 		code, err := k.storeStake(ctx, params, &p, stake, update.Seq)
 		if err != nil {
 			return nil, err
@@ -90,7 +97,7 @@ func (k *Keeper) applyUpdate(ctx sdk.Context, providerID string, update meshtype
 	return ack, k.setProvider(ctx, p)
 }
 
-// storeStake stores one amount, if it is newer than the one stored. An unknown or tombstoned validator counts as
+// storeStake stores one amount, less what slashes took that the provider did not know of, if it is newer than the one stored. An unknown or tombstoned validator counts as
 // executed on the other side, so these codes are given only when none of the provider's stake is left on it.
 func (k *Keeper) storeStake(
 	ctx context.Context, params types.Params, p *types.Provider, stake meshtypes.Stake, seq uint64,
@@ -129,7 +136,6 @@ func (k *Keeper) storeStake(
 		}
 		p.Stakes++
 	}
-	// Factors of log entries above update.slash_seq go here.
 	rec.Amount, rec.Seq = stake.Amount, seq
 	return meshtypes.STAKE_CODE_STORED, k.Stakes.Set(ctx, collections.Join(providerID, stake.Validator), rec)
 }
@@ -174,8 +180,7 @@ func (k *Keeper) AcknowledgeReport(ctx sdk.Context, providerID string, packet, r
 		case ack.Echo != report.Session || ack.Seq != report.Seq:
 			return k.reportLost(ctx, p, report, "acknowledgement of another packet")
 		}
-		// ack.SlashSeq moves acked_index here.
-		return k.reportDelivered(ctx, p, report)
+		return k.reportDelivered(ctx, k.slashesAcknowledged(ctx, p, ack.SlashSeq), report)
 	})
 }
 

@@ -59,8 +59,8 @@ func (k *Keeper) sendReports(ctx sdk.Context) error {
 	return nil
 }
 
-// reportTo sends one provider its dirty validators in chunks, or an empty report if its limits have changed or it has
-// never answered. As long as the provider's half of the session is not known nothing would be accepted, so nothing but
+// reportTo sends one provider its dirty validators in chunks, the first with the entries of its slash log that it has not
+// acknowledged; or a report without validators if there are such entries, its limits have changed or it has never answered. As long as the provider's half of the session is not known nothing would be accepted, so nothing but
 // an empty report is sent.
 func (k *Keeper) reportTo(ctx sdk.Context, params types.Params, p types.Provider, cache statusCache) error {
 	own, err := k.staking.UnbondingTime(ctx)
@@ -79,7 +79,12 @@ func (k *Keeper) reportTo(ctx sdk.Context, params types.Params, p types.Provider
 			return err
 		}
 	}
-	news := report.UnbondingPeriod != uint64(p.ReportedUnbonding) || report.FreshnessLimit != uint64(p.ReportedFreshness)
+	if p.Session.Provider != 0 {
+		if report.Slashes, err = k.slashTail(ctx, p); err != nil {
+			return err
+		}
+	}
+	news := len(report.Slashes) > 0 || report.UnbondingPeriod != uint64(p.ReportedUnbonding) || report.FreshnessLimit != uint64(p.ReportedFreshness)
 	if len(dirty) == 0 && (!news || p.ReportInFlight != 0) {
 		return nil
 	}
@@ -95,7 +100,7 @@ func (k *Keeper) reportTo(ctx sdk.Context, params types.Params, p types.Provider
 		if err != nil {
 			return err
 		}
-		p = sent
+		p, report.Slashes = sent, nil
 	}
 	return nil
 }
@@ -138,7 +143,6 @@ func (k *Keeper) sendReport(
 			return p, err
 		}
 	}
-	// Slash log entries from acked_index+1 on go here.
 	if err := report.Validate(); err != nil {
 		return p, err
 	}
@@ -155,7 +159,7 @@ func (k *Keeper) sendReport(
 		return p, err
 	}
 	k.emit(ctx, &types.EventReportSent{
-		ProviderId: p.Config.ProviderId, Seq: report.Seq, Validators: uint32(len(report.Validators)),
+		ProviderId: p.Config.ProviderId, Seq: report.Seq, Validators: uint32(len(report.Validators)), Slashes: uint32(len(report.Slashes)),
 	})
 	return p, nil
 }

@@ -13,7 +13,7 @@ import (
 
 // learn takes the provider's half from a session that it sent. A higher one means that the provider created its state
 // anew: the amounts, sequence numbers and log positions stored from it are forgotten, our own seq begins again, and every
-// validator is marked.
+// validator is marked. The slash log begins again too.
 func (k *Keeper) learn(ctx sdk.Context, p types.Provider, sent meshtypes.Session) (types.Provider, bool, error) {
 	session, learned := p.Session.Learn(meshtypes.SideConsumer, sent)
 	if !learned {
@@ -21,8 +21,14 @@ func (k *Keeper) learn(ctx sdk.Context, p types.Provider, sent meshtypes.Session
 	}
 	p.Session = session
 	p.Forget()
+	if p.Stakes > 0 {
+		p.DroppedHeight = ownHeight(ctx)
+	}
 	var err error
 	if p.Stakes, err = k.forgetStakes(ctx, p.Config.ProviderId); err != nil {
+		return p, false, err
+	}
+	if err := k.forgetSlashes(ctx, p.Config.ProviderId); err != nil {
 		return p, false, err
 	}
 	if err := k.unsend(ctx, p.Config.ProviderId); err != nil {

@@ -107,6 +107,7 @@ type fixture struct {
 	absent      map[string]bool
 	misbehaving []abci.Misbehavior
 	seqs        map[string]uint64
+	recorded    map[string]uint64 // slash_seq of each provider
 	minting     bool
 	quiet       bool
 }
@@ -235,6 +236,7 @@ func newBareFixture(tb testing.TB) *fixture {
 	f := &fixture{
 		t: tb, clients: fakeClients{}, channels: &fakeChannels{channels: map[string]channeltypes.Channel{}},
 		powers: map[int64]map[string]int64{}, absent: map[string]bool{}, seqs: map[string]uint64{},
+		recorded: map[string]uint64{},
 	}
 	cms := store.NewCommitMultiStore(dbm.NewMemDB(), log.NewNopLogger())
 	for _, key := range keys {
@@ -263,7 +265,7 @@ func newBareFixture(tb testing.TB) *fixture {
 	f.bankFail = &breakableBank{BaseKeeper: f.bank}
 	f.k = keeper.NewKeeper(cdc, runtime.NewKVStoreService(service(types.StoreKey)), authority, f.accounts, f.bankFail, f.broken)
 
-	decorated := wiring.NewSlashingStaking(f.staking, []wiring.Marks{f.k}, []wiring.FlowLog{f.k.Flows})
+	decorated := wiring.NewSlashingStaking(f.staking, []wiring.Marks{f.k}, []wiring.FlowLog{f.k.Flows}).WithLogs(f.k)
 	f.slashing = slashingkeeper.NewKeeper(cdc, enc.Amino, runtime.NewKVStoreService(service(slashingtypes.StoreKey)), decorated, authority)
 	f.evidence = evidencekeeper.NewKeeper(cdc, runtime.NewKVStoreService(service(evidencetypes.StoreKey)), f.staking, f.slashing,
 		address.NewBech32Codec("cosmos"), runtime.ProvideCometInfoService())
@@ -521,7 +523,7 @@ func (f *fixture) packet(id string, amounts map[int]int64) meshtypes.StakeUpdate
 	f.seqs[id]++
 	u := meshtypes.StakeUpdate{
 		Session: f.session(id), Seq: f.seqs[id], UnbondingPeriod: uint64(21 * 24 * time.Hour),
-		SyncedAt: uint64(f.ctx.BlockTime().UnixNano()),
+		SyncedAt: uint64(f.ctx.BlockTime().UnixNano()), SlashSeq: f.recorded[id],
 	}
 	for i, v := range f.vals {
 		if amount, ok := amounts[i]; ok {
@@ -598,7 +600,7 @@ func (f *fixture) reports() (out []meshtypes.ConsumerReport) {
 // ack answers a report as the provider does.
 func (f *fixture) ack(id string, r meshtypes.ConsumerReport, change func(*meshtypes.ReportAck)) {
 	f.t.Helper()
-	a := meshtypes.ReportAck{Echo: r.Session, Current: f.session(id), Seq: r.Seq}
+	a := meshtypes.ReportAck{Echo: r.Session, Current: f.session(id), Seq: r.Seq, SlashSeq: f.recorded[id]}
 	if change != nil {
 		change(&a)
 	}

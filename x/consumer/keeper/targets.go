@@ -279,6 +279,7 @@ func (k *Keeper) pruneStakes(ctx context.Context, params types.Params, v *view, 
 			}
 		}
 		p.FloorSeq = max(p.FloorSeq, e.rec.Seq)
+		p.DroppedHeight = ownHeight(sdk.UnwrapSDKContext(ctx))
 		if p.Stakes > 0 {
 			p.Stakes--
 		}

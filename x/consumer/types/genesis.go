@@ -2,6 +2,7 @@ package types
 
 import (
 	"fmt"
+	"time"
 
 	errorsmod "cosmossdk.io/errors"
 	sdkmath "cosmossdk.io/math"
@@ -142,6 +143,9 @@ func (gs GenesisState) Validate() error {
 			return err
 		}
 	}
+	if err := gs.validateSlashLogs(); err != nil {
+		return err
+	}
 	for _, r := range gs.Heights {
 		if err := once("height", r.Height); err != nil {
 			return err
@@ -166,10 +170,40 @@ func (p Provider) validate() error {
 		return errorsmod.Wrap(ErrInvalidGenesis, "price in force")
 	case !isAmount(p.Cap):
 		return errorsmod.Wrap(ErrInvalidGenesis, "cap")
-	case p.FirstIndex == 0 || p.AckedIndex > p.LastIndex:
+	case p.FirstIndex == 0 || p.AckedIndex > p.LastIndex || p.FirstIndex-1 > p.LastIndex:
 		return errorsmod.Wrap(ErrInvalidGenesis, "slash log positions")
 	case p.ReportInFlight > p.LastSeq:
 		return errorsmod.Wrap(ErrInvalidGenesis, "report in flight was never sent")
+	}
+	return p.DroppedHeight.Validate()
+}
+
+// validateSlashLogs checks that each provider's log has every entry from its first to its last index, in this order and
+// in the order of time.
+func (gs GenesisState) validateSlashLogs() error {
+	next := map[string]uint64{}
+	for _, p := range gs.Providers {
+		next[p.Config.ProviderId] = p.FirstIndex
+	}
+	last := map[string]time.Time{}
+	for _, r := range gs.SlashLog {
+		id, entry := r.ProviderId, r.Record.Entry
+		if next[id] == 0 {
+			return errorsmod.Wrapf(ErrInvalidGenesis, "slash log of unknown provider %q", id)
+		}
+		if err := entry.Validate(); err != nil {
+			return err
+		}
+		if entry.Index != next[id] || r.Record.LoggedAt.Before(last[id]) {
+			return errorsmod.Wrapf(ErrInvalidGenesis, "slash log of %q: index %d, expected %d", id, entry.Index, next[id])
+		}
+		next[id]++
+		last[id] = r.Record.LoggedAt
+	}
+	for _, p := range gs.Providers {
+		if next[p.Config.ProviderId] != p.LastIndex+1 {
+			return errorsmod.Wrapf(ErrInvalidGenesis, "slash log of %q ends before index %d", p.Config.ProviderId, p.LastIndex)
+		}
 	}
 	return nil
 }

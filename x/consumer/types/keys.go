@@ -36,6 +36,7 @@ var (
 	FlowQueueKey     = collections.NewPrefix(15)
 	HeightsKey       = collections.NewPrefix(16)
 	FlowLastKey      = collections.NewPrefix(17)
+	SlashLogKey      = collections.NewPrefix(18)
 )
 
 // VirtualAccount returns the account that holds a provider's virtual stake. Nobody has a key to it.
