@@ -105,6 +105,23 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 					RpcMethod: "RetireChannel", Use: "retire-channel [consumer-id]", Short: "Propose to give up a consumer's channel",
 					PositionalArgs: args("consumer_id"), GovProposal: true,
 				},
+				{
+					RpcMethod: "SubmitDoubleVote", Use: "submit-double-vote [consumer-id] [evidence]",
+					Short:          "Prove that a consumer's validator signed two conflicting votes",
+					Long:           "Prove that a consumer's validator signed two conflicting votes. The evidence is JSON with vote_a and vote_b.",
+					Example:        "submit-double-vote 07-tendermint-0 evidence.json --from carol",
+					PositionalArgs: args("consumer_id", "evidence"),
+					FlagOptions: map[string]*autocliv1.FlagOptions{
+						// --chain-id is the one to send to.
+						"chain_id": {Name: "evidence-chain-id", Usage: "chain id the votes were signed for, if it is not the consumer's present one"},
+					},
+				},
+				{
+					RpcMethod: "SetEvidenceMinHeight", Use: "set-evidence-min-height [consumer-id] [chain-id] [height]",
+					Short:          "Propose to raise the lowest height at which evidence counts",
+					Example:        "set-evidence-min-height 07-tendermint-0 axelar-1 1000000 --from alice",
+					PositionalArgs: args("consumer_id", "chain_id", "height"), GovProposal: true,
+				},
 				governed("UpdateParams", "update-params", "Propose to change the parameters"),
 			},
 		},
