@@ -100,6 +100,7 @@ type fixture struct {
 	channels *fakeChannels
 	broken   *breakableStaking
 	bankFail *breakableBank
+	slasher  wiring.SlashingStaking
 
 	vals []validator
 	// powers are the validators' powers after each height's EndBlock; absent do not sign.
@@ -265,8 +266,8 @@ func newBareFixture(tb testing.TB) *fixture {
 	f.bankFail = &breakableBank{BaseKeeper: f.bank}
 	f.k = keeper.NewKeeper(cdc, runtime.NewKVStoreService(service(types.StoreKey)), authority, f.accounts, f.bankFail, f.broken)
 
-	decorated := wiring.NewSlashingStaking(f.staking, []wiring.Marks{f.k}, []wiring.FlowLog{f.k.Flows}).WithLogs(f.k)
-	f.slashing = slashingkeeper.NewKeeper(cdc, enc.Amino, runtime.NewKVStoreService(service(slashingtypes.StoreKey)), decorated, authority)
+	f.slasher = wiring.NewSlashingStaking(f.staking, []wiring.Marks{f.k}, []wiring.FlowLog{f.k.Flows}).WithLogs(f.k)
+	f.slashing = slashingkeeper.NewKeeper(cdc, enc.Amino, runtime.NewKVStoreService(service(slashingtypes.StoreKey)), f.slasher, authority)
 	f.evidence = evidencekeeper.NewKeeper(cdc, runtime.NewKVStoreService(service(evidencetypes.StoreKey)), f.staking, f.slashing,
 		address.NewBech32Codec("cosmos"), runtime.ProvideCometInfoService())
 	f.mint = mintkeeper.NewKeeper(cdc, runtime.NewKVStoreService(service(minttypes.StoreKey)), wiring.NewMintStaking(f.staking, f.k), f.accounts,

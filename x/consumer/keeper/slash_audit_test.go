@@ -8,8 +8,6 @@ import (
 	sdkmath "cosmossdk.io/math"
 
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
-
-	"github.com/mesh-security/mesh/wiring"
 )
 
 // TestSlashBetweenInfractionAndLeavingIsNotPaidByNatives: virtual stake that was slashed before it left took fewer tokens
@@ -29,8 +27,7 @@ func TestSlashBetweenInfractionAndLeavingIsNotPaidByNatives(t *testing.T) {
 	// Something else takes 10 % of everybody.
 	first := sdkmath.LegacyNewDecWithPrec(10, 2)
 	f.begin(blockTime)
-	decorated := wiring.NewSlashingStaking(f.staking, []wiring.Marks{f.k}, []wiring.FlowLog{f.k.Flows}).WithLogs(f.k)
-	_, err := decorated.SlashWithInfractionReason(f.ctx, f.vals[0].cons, f.ctx.BlockHeight()-2, 10_000, first, stakingtypes.Infraction_INFRACTION_DOWNTIME)
+	_, err := f.slasher.SlashWithInfractionReason(f.ctx, f.vals[0].cons, f.ctx.BlockHeight()-2, 10_000, first, stakingtypes.Infraction_INFRACTION_DOWNTIME)
 	require.NoError(t, err)
 	f.end()
 	f.requireVirtual(provider1, 0, 8100)

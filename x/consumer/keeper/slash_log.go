@@ -115,7 +115,12 @@ func (k *Keeper) stakedSince(
 		return false, nil
 	}
 	left, _, err := k.Flows.Since(ctx, valAddr, int64(min(infraction.Height, math.MaxInt64))-1)
-	return left.IsPositive(), err
+	if err != nil || !left.IsPositive() {
+		return false, err
+	}
+	// Virtual stake leaves at the end of a block; what has left in this one is what the slash itself took.
+	now, _, err := k.Flows.Since(ctx, valAddr, ctx.BlockHeight())
+	return left.GT(now), err
 }
 
 // scaleStake scales a provider's amounts and planned targets for a validator by a slash, so that what it takes is not
