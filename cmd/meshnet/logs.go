@@ -20,7 +20,7 @@ func logsCmd() *cobra.Command {
 	var lines int
 	var follow bool
 	cmd := &cobra.Command{
-		Use:   "logs [CHAIN [NODE | setup] | relayer [setup]]",
+		Use:   "logs [CHAIN [NODE | setup] | relayer [setup] | watchtower]",
 		Short: "Show what the network's processes print",
 		Example: `  meshnet logs                          # the end of every log
   meshnet logs osmosis-local            # all nodes of a chain, and its set-up
@@ -70,6 +70,9 @@ func logFiles(state localnet.State, args []string) ([]string, error) {
 	sources := []logSource{
 		{[]string{"relayer"}, state.Relayer.Log},
 		{[]string{"relayer", "setup"}, state.Relayer.SetupLog},
+	}
+	if w := state.Watchtower; w != nil {
+		sources = append(sources, logSource{[]string{watchtowerName}, w.Log})
 	}
 	for _, c := range state.Chains {
 		sources = append(sources, logSource{[]string{c.ID, "setup"}, c.SetupLog})

@@ -38,27 +38,34 @@ func nodeOf(net *localnet.Network, id, name string) (*localnet.Node, error) {
 	return nil, fmt.Errorf("%s has no node %q; there are %s", id, name, strings.Join(names, ", "))
 }
 
-const relayerName = "relayer"
+// The processes of a network that belong to no chain.
+const (
+	relayerName    = "relayer"
+	watchtowerName = "watchtower"
+)
 
 func stopCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "stop CHAIN NODE | relayer",
+		Use:   "stop CHAIN NODE | relayer | watchtower",
 		Short: "End one process of the network; `start` brings it back",
-		Long: `End one process of the network: a node, with the validator it runs, or the relayer.
+		Long: `End one process of the network: a node, with the validator it runs, the relayer or
+the watchtower.
 The rest goes on; a chain does so as long as more than two thirds of its voting power is left.`,
 		Example: `  meshnet stop axelar-local node2    # it will be jailed for downtime if it stays away
   meshnet start axelar-local node2
   meshnet stop relayer`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return change(cmd, args, (*localnet.Node).Stop, (*localnet.Network).StopRelayer, "has been stopped")
+			return change(cmd, args, (*localnet.Node).Stop, map[string]func(*localnet.Network) error{
+				relayerName: (*localnet.Network).StopRelayer, watchtowerName: (*localnet.Network).StopWatchtower,
+			}, "has been stopped")
 		},
 	}
 }
 
 func startCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "start CHAIN NODE | relayer",
+		Use:   "start CHAIN NODE | relayer | watchtower",
 		Short: "Bring back a process that `stop` has ended, or that has died",
 		Args:  cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,14 +75,16 @@ func startCmd() *cobra.Command {
 				}
 				return n.WaitReady(cmd.Context(), 1, 2*time.Minute)
 			}
-			return change(cmd, args, start, (*localnet.Network).StartRelayer, "runs")
+			return change(cmd, args, start, map[string]func(*localnet.Network) error{
+				relayerName: (*localnet.Network).StartRelayer, watchtowerName: (*localnet.Network).StartWatchtower,
+			}, "runs")
 		},
 	}
 }
 
 // change does something to the process that the arguments name.
 func change(
-	cmd *cobra.Command, args []string, node func(*localnet.Node) error, relayer func(*localnet.Network) error, done string,
+	cmd *cobra.Command, args []string, node func(*localnet.Node) error, other map[string]func(*localnet.Network) error, done string,
 ) error {
 	net, err := open(cmd)
 	if err != nil {
@@ -83,10 +92,11 @@ func change(
 	}
 	what := strings.Join(args, " ")
 	if len(args) == 1 {
-		if args[0] != relayerName {
-			return fmt.Errorf("%q is not the relayer; name a chain and one of its nodes", args[0])
+		do := other[args[0]]
+		if do == nil {
+			return fmt.Errorf("%q is neither %s nor %s; name a chain and one of its nodes", args[0], relayerName, watchtowerName)
 		}
-		err = relayer(net)
+		err = do(net)
 	} else {
 		var n *localnet.Node
 		if n, err = nodeOf(net, args[0], args[1]); err == nil {

@@ -116,7 +116,10 @@ func printStatus(w io.Writer, s localnet.Status) {
 				row(c.ID, n.Moniker, n.State, n.PID, n.Height, n.VotingPower, n.RPC, n.GRPC)
 			}
 		}
-		row("", "relayer", s.Relayer.State, s.Relayer.PID)
+		row("", relayerName, s.Relayer.State, s.Relayer.PID)
+		if w := s.Watchtower; w != nil {
+			row("", watchtowerName, w.State, w.PID)
+		}
 	})
 	fmt.Fprintln(w)
 	table(w, func(row func(...any)) {

@@ -162,6 +162,14 @@ func (n *Network) bringUp(ctx context.Context, topo *Topology, ports map[string]
 	if err := n.connect(ctx, topo); err != nil {
 		return cause(ctx, err)
 	}
+	if account := topo.Watchtower.Account; account != "" {
+		err := n.report.step("", "start watchtower", n.log("watchtower"), func() (string, error) {
+			return "signs as " + account, n.setUpWatchtower(account)
+		})
+		if err != nil {
+			return cause(ctx, err)
+		}
+	}
 	n.mu.Lock()
 	n.state.Phase = PhaseRunning
 	n.mu.Unlock()
@@ -280,6 +288,9 @@ func (n *Network) end() error {
 	n.mu.Lock()
 	n.state.Supervisor = nil
 	n.state.Relayer.Process = nil
+	if w := n.state.Watchtower; w != nil {
+		n.state.Watchtower = &WatchtowerState{Config: w.Config, Log: w.Log, Account: w.Account}
+	}
 	for i := range n.state.Chains {
 		for j := range n.state.Chains[i].Nodes {
 			n.state.Chains[i].Nodes[j].Process = nil
@@ -320,6 +331,9 @@ func (n *Network) Watch(ctx context.Context) error {
 		}
 		if p := state.Relayer.Process; p != nil && !p.alive() {
 			return stepErr("", "relayer", state.Relayer.Log, n.launcher.exited(*p))
+		}
+		if w := state.Watchtower; w != nil && w.Process != nil && !w.Process.alive() {
+			return stepErr("", "watchtower", w.Log, n.launcher.exited(*w.Process))
 		}
 	}
 }
@@ -376,7 +390,7 @@ func clearHome(home string) error {
 			return fmt.Errorf("%w: %s (end it with `meshnet down --home %s`)", ErrAlreadyRunning, home, home)
 		}
 	}
-	for _, name := range []string{"chains", "logs", "relayer", stateFile} {
+	for _, name := range []string{"chains", "logs", "relayer", "watchtower", stateFile} {
 		if err := os.RemoveAll(filepath.Join(home, name)); err != nil {
 			return err
 		}

@@ -44,6 +44,8 @@ type State struct {
 	Pairings   []PairingState `json:"pairings,omitempty"`
 	Transfers  []ChannelState `json:"transfers,omitempty"`
 	Relayer    RelayerState   `json:"relayer"`
+	// Watchtower is nil if the topology has none.
+	Watchtower *WatchtowerState `json:"watchtower,omitempty"`
 }
 
 // ChainState is what is written down about a chain.
@@ -126,6 +128,15 @@ type RelayerState struct {
 	Process  *PID     `json:"process,omitempty"`
 }
 
+// WatchtowerState is what is written down about the watchtower.
+type WatchtowerState struct {
+	Config string `json:"config"`
+	Log    string `json:"log"`
+	// Account is the name of the account that signs what it submits.
+	Account string `json:"account"`
+	Process *PID   `json:"process,omitempty"`
+}
+
 // loadState reads the state file of a home directory.
 func loadState(home string) (*State, error) {
 	path := filepath.Join(home, stateFile)
@@ -173,6 +184,9 @@ func (s *State) processes() []PID {
 	var out []PID
 	if s.Relayer.Process != nil {
 		out = append(out, *s.Relayer.Process)
+	}
+	if s.Watchtower != nil && s.Watchtower.Process != nil {
+		out = append(out, *s.Watchtower.Process)
 	}
 	for _, c := range s.Chains {
 		for _, n := range c.Nodes {

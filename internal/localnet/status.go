@@ -28,6 +28,8 @@ type Status struct {
 	Pairings  []PairingStatus `json:"pairings"`
 	Transfers []ChannelState  `json:"transfers"`
 	Relayer   ProcessStatus   `json:"relayer"`
+	// Watchtower is nil if the network has none.
+	Watchtower *ProcessStatus `json:"watchtower,omitempty"`
 }
 
 // ProcessStatus is how a process is.
@@ -104,6 +106,12 @@ func (n *Network) Status(ctx context.Context) (out Status) {
 	}
 	if len(state.Links) > 0 && out.Relayer.State != "running" {
 		problem("the relayer is %s (log: %s)", out.Relayer.State, out.Relayer.Log)
+	}
+	if w := state.Watchtower; w != nil {
+		s := processStatus(w.Process, w.Log)
+		if out.Watchtower = &s; s.State != "running" {
+			problem("the watchtower is %s (log: %s)", s.State, s.Log)
+		}
 	}
 	var wg sync.WaitGroup
 	for i, c := range n.chains {

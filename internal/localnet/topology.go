@@ -35,6 +35,8 @@ type Topology struct {
 	// Transfers lists pairs of chains to open an ICS-20 channel between.
 	Transfers []TransferSpec `yaml:"transfers"`
 	Relayer   RelayerSpec    `yaml:"relayer"`
+	// Watchtower carries proofs of double signing between the chains.
+	Watchtower WatchtowerSpec `yaml:"watchtower"`
 }
 
 // ChainSpec describes one chain of a topology.
@@ -140,6 +142,13 @@ type RelayerSpec struct {
 	// TrustingPercent is the light clients' trusting period in per cent of
 	// the unbonding time.
 	TrustingPercent int `yaml:"trusting_percent"`
+}
+
+// WatchtowerSpec says whether there is a watchtower.
+type WatchtowerSpec struct {
+	// Account is the network-wide account that signs what it submits; without
+	// one there is no watchtower.
+	Account string `yaml:"account"`
 }
 
 // Ports are the ports of a node.
@@ -368,6 +377,9 @@ func (t *Topology) Validate() error {
 		add("relayer.flush_interval", ErrBadDuration, "%s is shorter than 1s", t.Relayer.FlushInterval)
 	}
 	validateAccounts("accounts", t.Accounts, add)
+	if name := t.Watchtower.Account; name != "" && !slices.ContainsFunc(t.Accounts, func(a AccountSpec) bool { return a.Name == name }) {
+		add("watchtower.account", ErrBadAccount, "%q is not among the accounts that exist on every chain", name)
+	}
 
 	seen := map[string]bool{}
 	ports := map[int]string{}

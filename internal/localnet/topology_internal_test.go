@@ -123,6 +123,8 @@ func TestParseTopologyBadInput(t *testing.T) {
 		{"account with bad coins", two + "accounts: [{name: alice, coins: '1 2'}]", ErrBadAmount, `"1 2"`},
 		{"account with bad mnemonic", two + "accounts: [{name: alice, amount: '1', mnemonic: " + mnemonic + "}]", ErrBadAccount, "BIP-39"},
 
+		{"watchtower without an account", two + "watchtower: {account: alice}", ErrBadAccount, "watchtower.account"},
+
 		{"unknown consumer", two + "pairings: [{provider: one, consumer: three}]", ErrUnknownChain, `pairings[0].consumer: unknown chain: "three" is not among the chains (one, two)`},
 		{"unknown provider", two + "pairings: [{provider: zero, consumer: one}]", ErrUnknownChain, "pairings[0].provider"},
 		{"missing provider", two + "pairings: [{consumer: one}]", ErrUnknownChain, "pairings[0].provider"},
