@@ -130,7 +130,11 @@ func decodeTOML(bz []byte, cfg *Config) error {
 	var syntax *toml.DecodeError
 	if errors.As(err, &syntax) {
 		row, _ := syntax.Position()
-		return fmt.Errorf("line %d: %s: %w", row, strings.Join(syntax.Key(), "."), err)
+		line := ""
+		if lines := strings.Split(string(bz), "\n"); row >= 1 && row <= len(lines) {
+			line = strings.TrimSpace(lines[row-1])
+		}
+		return fmt.Errorf("line %d: %s: %w", row, line, err)
 	}
 	return err
 }

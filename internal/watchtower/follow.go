@@ -42,12 +42,12 @@ type follower struct {
 	// found is called after new evidence is on disk.
 	found func()
 
-	savedAt       time.Time
-	compareAfter  time.Time
-	behindLogged  bool
+	savedAt      time.Time
+	compareAfter time.Time
+	behindLogged bool
 	// agreed is the last height at which two nodes, by name, had the same header.
-	agreed map[[2]string]int64
-	failures      int
+	agreed   map[[2]string]int64
+	failures int
 }
 
 // run follows the chain until the context ends.

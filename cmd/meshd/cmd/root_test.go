@@ -110,7 +110,7 @@ func TestModuleCommands(t *testing.T) {
 	}
 	for _, name := range []string{
 		"comet", "config", "debug", "export", "genesis", "init", "keys", "prune", "rollback", "snapshots", "start",
-		"status", "version",
+		"status", "version", "watch",
 	} {
 		require.Contains(t, help(), "\n  "+name+" ", name)
 	}
