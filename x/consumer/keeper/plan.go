@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cosmossdk.io/collections"
+	sdkmath "cosmossdk.io/math"
 
 	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -165,7 +166,7 @@ func (k *Keeper) attempt(ctx sdk.Context, params types.Params, v *view, changes 
 	cacheCtx = cacheCtx.WithGasMeter(storetypes.NewInfiniteGasMeter())
 	err = caught(func() error {
 		if v == nil {
-			if v, err = k.newView(cacheCtx); err != nil {
+			if v, err = k.lazyView(cacheCtx); err != nil {
 				return err
 			}
 		}
@@ -187,12 +188,18 @@ func (k *Keeper) executeAll(ctx sdk.Context, params types.Params, v *view, chang
 		t       = newTally()
 		events  = map[string]*types.EventVirtualStakeChanged{}
 		ordered []*types.EventVirtualStakeChanged
+		// Once for all changes: each conversion copies it to the heap.
+		goCtx context.Context = ctx
 	)
+	run := together(ctx, changeGas)
+	if isolate {
+		run = apart(ctx, changeGas)
+	}
 	for _, c := range changes {
 		if used >= blockGas {
 			break
 		}
-		m, gas, err := k.executeOne(ctx, params, v, c, isolate)
+		m, gas, err := k.executeOne(goCtx, params, v, c, run)
 		used += gas
 		if err != nil {
 			if !isolate {
@@ -228,38 +235,33 @@ func (k *Keeper) executeAll(ctx sdk.Context, params types.Params, v *view, chang
 	return result, nil
 }
 
-// executeOne carries out one change.
+// executeOne carries out one change through run.
 func (k *Keeper) executeOne(
-	ctx sdk.Context, params types.Params, v *view, c change, isolate bool,
+	sdkCtx context.Context, params types.Params, v *view, c change, run runner,
 ) (m moved, used storetypes.Gas, err error) {
 	p, ok := v.byID[c.provider]
 	if !ok {
 		return nothingMoved(), 0, types.ErrProviderNotFound
 	}
-	val, err := k.viewValidator(ctx, v, c.valAddr)
+	val, err := k.viewValidator(sdkCtx, v, c.valAddr)
 	if err != nil {
 		return nothingMoved(), 0, err
 	}
-	run := metered
-	if isolate {
-		run = isolated
-	}
-	used, err = run(ctx, changeGas, func(sdkCtx sdk.Context) error {
-		var (
-			ctx context.Context = sdkCtx // once: each conversion copies it to the heap
-			err error
-		)
+	used, err = run(func(ctx context.Context) (err error) {
 		if c.increase {
 			if m = nothingMoved(); mayRaise(p.Provider, val) {
-				m, err = k.raise(ctx, p.account, c.valAddr, c.target.Tokens, v.room(params, p, val))
+				m, err = k.raise(ctx, p, val, c.target.Tokens, func(wanted sdkmath.Int) (sdkmath.Int, error) {
+					// What the view reads is no part of this change: the room is the same without it.
+					return k.roomFor(sdkCtx, params, v, p, val, wanted)
+				})
 			}
 		} else {
-			m, err = k.lower(ctx, p.account, c.valAddr, c.target.Tokens)
+			m, err = k.lower(ctx, p, val, c.target.Tokens)
 		}
 		if err != nil {
 			return err
 		}
-		rec, found, err := k.getStake(ctx, c.provider, c.valAddr)
+		rec, found, err := k.stakeOf(ctx, c)
 		if err != nil || !found {
 			return err
 		}
@@ -268,12 +270,17 @@ func (k *Keeper) executeOne(
 	if err != nil {
 		return nothingMoved(), used, err
 	}
-	if c.increase {
-		v.moved(p, val, m.tokens)
-	} else {
-		v.moved(p, val, m.tokens.Neg())
-	}
+	v.follow(p, val, m, c.increase)
 	return m, used, nil
+}
+
+// stakeOf returns the record of a change's stake, and whether there is one: as the plan has just read it, if the change is
+// carried out in the same block.
+func (k *Keeper) stakeOf(ctx context.Context, c change) (types.StakeRecord, bool, error) {
+	if c.planned != nil {
+		return c.planned.rec, c.planned.exists, nil
+	}
+	return k.getStake(ctx, c.provider, c.valAddr)
 }
 
 // mayRaise says whether the provider's stake on the validator may rise: a status may have changed since the plan.

@@ -122,7 +122,7 @@ func (k *Keeper) storeStake(
 		return 0, err
 	}
 	if consAddr, err := validator.GetConsAddr(); err == nil && k.isTombstoned(ctx, consAddr) {
-		_, shares, _, err := k.virtualStake(ctx, types.VirtualAccount(providerID), valAddr)
+		_, shares, err := k.virtualStake(ctx, types.VirtualAccount(providerID), valAddr)
 		if err != nil {
 			return 0, err
 		}

@@ -61,6 +61,31 @@ func isolated(ctx sdk.Context, gas storetypes.Gas, fn func(sdk.Context) error) (
 	return used, err
 }
 
+// runner runs a function with a limit of gas and returns what it used. If the function panics or runs out of gas it fails.
+type runner func(fn func(context.Context) error) (used storetypes.Gas, err error)
+
+// apart returns a runner that isolates each function it runs.
+func apart(ctx sdk.Context, gas storetypes.Gas) runner {
+	return func(fn func(context.Context) error) (storetypes.Gas, error) {
+		return isolated(ctx, gas, func(ctx sdk.Context) error { return fn(ctx) })
+	}
+}
+
+// together returns a runner without caches: once a function has failed, all that has been written must be discarded.
+// Each function has a gas meter of its own behind the same context, of which copies are dear.
+func together(ctx sdk.Context, gas storetypes.Gas) runner {
+	meter := &renewedMeter{}
+	var shared context.Context = ctx.WithGasMeter(meter)
+	return func(fn func(context.Context) error) (storetypes.Gas, error) {
+		meter.GasMeter = storetypes.NewGasMeter(gas)
+		err := caught(func() error { return fn(shared) })
+		return meter.GasConsumedToLimit(), err
+	}
+}
+
+// renewedMeter is a gas meter that is replaced from time to time.
+type renewedMeter struct{ storetypes.GasMeter }
+
 // stage runs one part of a block. If it fails, what it wrote is discarded, an event says so, and the block goes on.
 func (k *Keeper) stage(ctx sdk.Context, name string, fn func(sdk.Context) error) (ok bool) {
 	cacheCtx, write := ctx.CacheContext()

@@ -60,7 +60,7 @@ func (k *Keeper) forgetStakes(ctx context.Context, providerID string) (uint32, e
 	}
 	var kept uint32
 	for _, key := range keys {
-		_, shares, _, err := k.virtualStake(ctx, types.VirtualAccount(providerID), key.K2())
+		_, shares, err := k.virtualStake(ctx, types.VirtualAccount(providerID), key.K2())
 		if err != nil {
 			return 0, err
 		}

@@ -59,7 +59,7 @@ func (k *Keeper) logSlashFor(ctx sdk.Context, p types.Provider, slash types.Slas
 	if err != nil {
 		return err
 	}
-	validator, shares, _, err := k.virtualStake(ctx, types.VirtualAccount(id), slash.Validator)
+	validator, shares, err := k.virtualStake(ctx, types.VirtualAccount(id), slash.Validator)
 	if err != nil {
 		return err
 	}

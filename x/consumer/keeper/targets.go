@@ -19,6 +19,8 @@ type change struct {
 	provider string
 	valAddr  sdk.ValAddress
 	target   types.Target
+	// planned is what the plan was made from, in the block in which it was made; nil afterwards.
+	planned *entry
 }
 
 // entry is one provider's stake on one validator while the plan is made.
@@ -211,10 +213,11 @@ func (k *Keeper) diff(
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, e := range entries {
+	for i := range entries {
+		e := &entries[i]
 		val, current := v.validators[e.val], p.on(e.val)
 		target := types.Target{Tokens: sdkmath.NewIntFromBigInt(e.want), Seq: e.rec.Seq, Amount: e.rec.Amount, Price: e.price}
-		c := change{provider: p.id(), valAddr: val.addr, target: target}
+		c := change{provider: p.id(), valAddr: val.addr, target: target, planned: e}
 		_, delegated := p.current[e.val]
 		switch {
 		case current.GT(target.Tokens), delegated && target.Tokens.IsZero():
@@ -253,7 +256,8 @@ func (k *Keeper) pruneStakes(ctx context.Context, params types.Params, v *view, 
 	if !removed && p.Stakes <= params.MaxValidatorsPerProvider/2 {
 		return nil
 	}
-	for _, e := range entries {
+	for i := range entries {
+		e := &entries[i]
 		if !e.exists || p.on(e.val).IsPositive() {
 			continue
 		}
@@ -273,6 +277,7 @@ func (k *Keeper) pruneStakes(ctx context.Context, params types.Params, v *view, 
 		if err := k.Stakes.Remove(ctx, key); err != nil {
 			return err
 		}
+		e.exists = false
 		if dirty { // nobody is left to tell
 			if err := k.Dirty.Remove(ctx, key); err != nil {
 				return err

@@ -13,27 +13,52 @@ import (
 	"github.com/mesh-security/mesh/x/consumer/types"
 )
 
-// view is all virtual stake at one moment, read once for a whole plan or a block's part of it.
+// view is the virtual stake of one moment. A plan reads all of it once (newView). What carries out changes without a plan
+// begins with nothing (lazyView): only an increase asks for sums, and seldom for exact ones.
 type view struct {
 	providers  []*providerView
 	byID       map[string]*providerView
 	validators map[string]*validatorView
 	// operators are addresses decoded already: decoding is dear.
 	operators map[string]sdk.ValAddress
-	// bonded are all bonded tokens; virtualBonded and virtualTotal those of all providers.
-	bonded, virtualBonded, virtualTotal sdkmath.Int
+	// bonded are all bonded tokens.
+	bonded sdkmath.Int
+	// sums says what is known of virtualBonded and virtualTotal, those of all providers, and of each validator's virtual.
+	sums                        knowledge
+	virtualBonded, virtualTotal sdkmath.Int
 }
+
+// knowledge is what a view knows of sums over all providers.
+type knowledge int
+
+const (
+	// unknown sums are zero.
+	unknown knowledge = iota
+	// bounded sums are at least what providers have, so there is at least the room that they leave.
+	bounded
+	// exact sums are what providers have.
+	exact
+)
 
 type providerView struct {
 	types.Provider
 	// account holds the virtual stake.
 	account sdk.AccAddress
+	// known says whether what follows has been read.
+	known bool
 	// current is the virtual stake by validator (raw operator address).
-	current map[string]sdkmath.Int
+	current map[string]holding
 	// total is its sum, bonded the part of it on bonded validators.
 	total, bonded sdkmath.Int
 }
 
+// holding is a virtual delegation: its shares, and what they are worth in native tokens, rounded down.
+type holding struct {
+	tokens sdkmath.Int
+	shares sdkmath.LegacyDec
+}
+
+// validatorView is what is known of a validator. It follows what changes do to the validator.
 type validatorView struct {
 	addr       sdk.ValAddress
 	validator  stakingtypes.Validator
@@ -53,7 +78,7 @@ func (v *validatorView) native() sdkmath.Int {
 
 // operator returns a validator's operator address as text.
 func (v *view) operator(valAddr sdk.ValAddress) string {
-	if val, ok := v.validators[string(valAddr)]; ok && val.exists {
+	if val, ok := v.validators[string(valAddr)]; ok {
 		return val.validator.OperatorAddress
 	}
 	return ""
@@ -61,15 +86,25 @@ func (v *view) operator(valAddr sdk.ValAddress) string {
 
 func (p *providerView) id() string { return p.Config.ProviderId }
 
+// on returns the virtual stake on a validator, in native tokens.
 func (p *providerView) on(val string) sdkmath.Int {
-	if tokens, ok := p.current[val]; ok {
-		return tokens
+	if h, ok := p.current[val]; ok {
+		return h.tokens
 	}
 	return sdkmath.ZeroInt()
 }
 
 // newView reads all virtual stake: one iteration per provider and one read per validator.
 func (k *Keeper) newView(ctx context.Context) (*view, error) {
+	v, err := k.lazyView(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return v, k.readAll(ctx, v)
+}
+
+// lazyView returns a view that has read nothing but the providers.
+func (k *Keeper) lazyView(ctx context.Context) (*view, error) {
 	bonded, err := k.staking.TotalValidatorPower(ctx)
 	if err != nil {
 		return nil, err
@@ -85,36 +120,107 @@ func (k *Keeper) newView(ctx context.Context) (*view, error) {
 		bonded:     bonded, virtualBonded: sdkmath.ZeroInt(), virtualTotal: sdkmath.ZeroInt(),
 	}
 	for _, p := range providers {
-		pv := &providerView{Provider: p, account: types.VirtualAccount(p.Config.ProviderId), current: map[string]sdkmath.Int{}, total: sdkmath.ZeroInt(), bonded: sdkmath.ZeroInt()}
+		pv := &providerView{
+			Provider: p, account: types.VirtualAccount(p.Config.ProviderId),
+			total: sdkmath.ZeroInt(), bonded: sdkmath.ZeroInt(),
+		}
 		v.providers = append(v.providers, pv)
 		v.byID[pv.id()] = pv
-
-		var delegations []stakingtypes.Delegation
-		err := k.staking.IterateDelegatorDelegations(ctx, pv.account, func(d stakingtypes.Delegation) bool {
-			delegations = append(delegations, d)
-			return false
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range delegations {
-			valAddr, ok := v.operators[d.ValidatorAddress]
-			if !ok {
-				if valAddr, err = k.staking.ValidatorAddressCodec().StringToBytes(d.ValidatorAddress); err != nil {
-					return nil, err
-				}
-				v.operators[d.ValidatorAddress] = valAddr
-			}
-			val, err := k.viewValidator(ctx, v, valAddr)
-			if err != nil {
-				return nil, err
-			}
-			if val.exists {
-				v.add(pv, val, tokensOf(val.validator, d.Shares))
-			}
-		}
 	}
 	return v, nil
+}
+
+// readProvider reads a provider's virtual stake, once. It changes no sum over all providers.
+func (k *Keeper) readProvider(ctx context.Context, v *view, p *providerView) error {
+	if p.known {
+		return nil
+	}
+	var delegations []stakingtypes.Delegation
+	err := k.staking.IterateDelegatorDelegations(ctx, p.account, func(d stakingtypes.Delegation) bool {
+		delegations = append(delegations, d)
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	p.current = make(map[string]holding, len(delegations))
+	for _, d := range delegations {
+		valAddr, ok := v.operators[d.ValidatorAddress]
+		if !ok {
+			if valAddr, err = k.staking.ValidatorAddressCodec().StringToBytes(d.ValidatorAddress); err != nil {
+				return err
+			}
+			v.operators[d.ValidatorAddress] = valAddr
+		}
+		val, err := k.viewValidator(ctx, v, valAddr)
+		if err != nil {
+			return err
+		}
+		if val.exists {
+			p.add(val, tokensOf(val.validator, d.Shares), d.Shares)
+		}
+	}
+	p.known = true
+	return nil
+}
+
+// readAll makes the sums over all providers exact.
+func (k *Keeper) readAll(ctx context.Context, v *view) error {
+	for _, p := range v.providers {
+		if err := k.readProvider(ctx, v, p); err != nil {
+			return err
+		}
+	}
+	for _, val := range v.validators {
+		val.virtual = sdkmath.ZeroInt()
+	}
+	v.virtualTotal, v.virtualBonded = sdkmath.ZeroInt(), sdkmath.ZeroInt()
+	for _, p := range v.providers {
+		for addr, h := range p.current {
+			val := v.validators[addr]
+			val.virtual = val.virtual.Add(h.tokens)
+		}
+		v.virtualTotal = v.virtualTotal.Add(p.total)
+		v.virtualBonded = v.virtualBonded.Add(p.bonded)
+	}
+	v.sums = exact
+	return nil
+}
+
+// boundSums makes the sums over all providers such that virtual stake is not more, from the shares of all providers by
+// validator: one read per validator. What decreases have taken since those were stored still counts.
+//
+// CONTRACT: no increase has been carried out since those were stored.
+func (k *Keeper) boundSums(ctx context.Context, v *view) error {
+	type stored struct {
+		valAddr []byte
+		shares  sdkmath.LegacyDec
+	}
+	var all []stored
+	err := k.VirtualShares.Walk(ctx, nil, func(valAddr []byte, shares sdkmath.LegacyDec) (bool, error) {
+		all = append(all, stored{valAddr, shares})
+		return false, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		val, err := k.viewValidator(ctx, v, s.valAddr)
+		if err != nil {
+			return err
+		}
+		if !val.exists {
+			continue
+		}
+		// One more than the shares are worth: each provider's part is rounded by itself, at 18 decimals even up.
+		val.virtual = tokensOf(val.validator, s.shares).AddRaw(1)
+		v.virtualTotal = v.virtualTotal.Add(val.virtual)
+		if val.validator.IsBonded() {
+			v.virtualBonded = v.virtualBonded.Add(val.virtual)
+		}
+	}
+	v.sums = bounded
+	return nil
 }
 
 // viewValidator returns a validator's part of the view, read once.
@@ -138,26 +244,48 @@ func (k *Keeper) viewValidator(ctx context.Context, v *view, valAddr sdk.ValAddr
 	return val, nil
 }
 
-// add adds tokens, which may be negative, to a provider's virtual stake on a validator.
-func (v *view) add(p *providerView, val *validatorView, tokens sdkmath.Int) {
-	p.current[string(val.addr)] = p.on(string(val.addr)).Add(tokens)
+// add adds to a provider's virtual stake on a validator; both may be negative.
+func (p *providerView) add(val *validatorView, tokens sdkmath.Int, shares sdkmath.LegacyDec) {
+	addr := string(val.addr)
+	if h, ok := p.current[addr]; ok {
+		p.current[addr] = holding{tokens: h.tokens.Add(tokens), shares: h.shares.Add(shares)}
+	} else {
+		p.current[addr] = holding{tokens: tokens, shares: shares}
+	}
 	p.total = p.total.Add(tokens)
-	val.virtual = val.virtual.Add(tokens)
-	v.virtualTotal = v.virtualTotal.Add(tokens)
 	if val.validator.IsBonded() {
 		p.bonded = p.bonded.Add(tokens)
-		v.virtualBonded = v.virtualBonded.Add(tokens)
 	}
 }
 
-// moved follows a change that has been executed.
-func (v *view) moved(p *providerView, val *validatorView, tokens sdkmath.Int) {
-	v.add(p, val, tokens)
-	if val.exists {
-		val.validator.Tokens = val.validator.Tokens.Add(tokens)
-		if val.validator.IsBonded() {
-			v.bonded = v.bonded.Add(tokens)
-		}
+// follow follows a change that has been carried out.
+func (v *view) follow(p *providerView, val *validatorView, m moved, increase bool) {
+	if !val.exists || (!m.tokens.IsPositive() && !m.shares.IsPositive()) {
+		return
+	}
+	tokens, shares := m.tokens, m.shares
+	if !increase {
+		tokens, shares = tokens.Neg(), shares.Neg()
+	}
+	val.validator.Tokens = val.validator.Tokens.Add(tokens)
+	val.validator.DelegatorShares = val.validator.DelegatorShares.Add(shares)
+	if val.validator.IsUnbonded() && val.validator.DelegatorShares.IsZero() {
+		val.exists = false // x/staking has removed it
+	}
+	if p.known {
+		p.add(val, tokens, shares)
+	}
+	isBonded := val.validator.IsBonded()
+	if isBonded {
+		v.bonded = v.bonded.Add(tokens)
+	}
+	if v.sums == unknown {
+		return
+	}
+	val.virtual = val.virtual.Add(tokens)
+	v.virtualTotal = v.virtualTotal.Add(tokens)
+	if isBonded {
+		v.virtualBonded = v.virtualBonded.Add(tokens)
 	}
 }
 
@@ -193,4 +321,27 @@ func (v *view) room(params types.Params, p *providerView, val *validatorView) sd
 	room = sdkmath.MinInt(room, validatorCap(params, val).Sub(val.virtual))
 	room = sdkmath.MinInt(room, v.globalCap(params).Sub(v.virtualTotal))
 	return sdkmath.MaxInt(room, sdkmath.ZeroInt())
+}
+
+// roomFor returns by how much, of what is wanted, the provider's virtual stake on the validator may rise at the moment.
+// It reads no more than that takes: bounds do where they leave room enough.
+func (k *Keeper) roomFor(
+	ctx context.Context, params types.Params, v *view, p *providerView, val *validatorView, wanted sdkmath.Int,
+) (sdkmath.Int, error) {
+	if v.sums == unknown {
+		if err := k.boundSums(ctx, v); err != nil {
+			return sdkmath.ZeroInt(), err
+		}
+	}
+	if err := k.readProvider(ctx, v, p); err != nil {
+		return sdkmath.ZeroInt(), err
+	}
+	room := v.room(params, p, val)
+	if room.LT(wanted) && v.sums != exact {
+		if err := k.readAll(ctx, v); err != nil {
+			return sdkmath.ZeroInt(), err
+		}
+		room = v.room(params, p, val)
+	}
+	return sdkmath.MinInt(room, wanted), nil
 }

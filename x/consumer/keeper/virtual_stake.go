@@ -27,32 +27,32 @@ func nothingMoved() moved {
 	return moved{tokens: sdkmath.ZeroInt(), shares: sdkmath.LegacyZeroDec()}
 }
 
-// virtualStake returns the virtual delegation of a provider's account to a validator, and the validator. Without a delegation the shares
-// are zero; without a validator found is false.
+// virtualStake returns the shares of the virtual delegation of a provider's account to a validator, and the validator.
+// Without a delegation, or without the validator, the shares are zero.
 func (k *Keeper) virtualStake(
 	ctx context.Context, account sdk.AccAddress, valAddr sdk.ValAddress,
-) (validator stakingtypes.Validator, shares sdkmath.LegacyDec, found bool, err error) {
+) (validator stakingtypes.Validator, shares sdkmath.LegacyDec, err error) {
 	shares = sdkmath.LegacyZeroDec()
 	validator, err = k.staking.GetValidator(ctx, valAddr)
 	if errors.Is(err, stakingtypes.ErrNoValidatorFound) {
-		return validator, shares, false, nil
+		return validator, shares, nil
 	}
 	if err != nil {
-		return validator, shares, false, err
+		return validator, shares, err
 	}
 	delegation, err := k.staking.GetDelegation(ctx, account, valAddr)
 	if errors.Is(err, stakingtypes.ErrNoDelegation) {
-		return validator, shares, true, nil
+		return validator, shares, nil
 	}
 	if err != nil {
-		return validator, shares, true, err
+		return validator, shares, err
 	}
-	return validator, delegation.Shares, true, nil
+	return validator, delegation.Shares, nil
 }
 
 // VirtualTokens returns a provider's virtual stake on a validator, in native tokens.
 func (k *Keeper) VirtualTokens(ctx context.Context, providerID string, valAddr sdk.ValAddress) (sdkmath.Int, error) {
-	validator, shares, _, err := k.virtualStake(ctx, types.VirtualAccount(providerID), valAddr)
+	validator, shares, err := k.virtualStake(ctx, types.VirtualAccount(providerID), valAddr)
 	if err != nil {
 		return sdkmath.ZeroInt(), err
 	}
@@ -68,53 +68,79 @@ func (k *Keeper) hasVirtualStake(ctx context.Context, providerID string) (found 
 	return found, err
 }
 
+// delegated returns the shares of a provider's virtual delegation to a validator; zero if there is none.
+func (k *Keeper) delegated(ctx context.Context, p *providerView, val *validatorView) (sdkmath.LegacyDec, error) {
+	if p.known {
+		if h, ok := p.current[string(val.addr)]; ok {
+			return h.shares, nil
+		}
+		return sdkmath.LegacyZeroDec(), nil
+	}
+	delegation, err := k.staking.GetDelegation(ctx, p.account, val.addr)
+	if errors.Is(err, stakingtypes.ErrNoDelegation) {
+		return sdkmath.LegacyZeroDec(), nil
+	}
+	return delegation.Shares, err
+}
+
 // lower brings a virtual delegation down to at most target tokens, or removes it, with all its shares, if target is
 // zero. It moves no coins: settle does.
 //
 // The shares kept are those worth target, rounded down. What x/staking leaves in the validator by rounding the tokens
 // removed is less than one token, so afterwards the delegation is worth target or one token less.
-func (k *Keeper) lower(ctx context.Context, account sdk.AccAddress, valAddr sdk.ValAddress, target sdkmath.Int) (moved, error) {
-	validator, shares, found, err := k.virtualStake(ctx, account, valAddr)
-	if err != nil || !found || !shares.IsPositive() {
+func (k *Keeper) lower(ctx context.Context, p *providerView, val *validatorView, target sdkmath.Int) (moved, error) {
+	if !val.exists {
+		return nothingMoved(), nil
+	}
+	shares, err := k.delegated(ctx, p, val)
+	if err != nil || !shares.IsPositive() {
 		return nothingMoved(), err
 	}
 	remove := shares
 	if target.IsPositive() {
-		if tokensOf(validator, shares).LTE(target) {
+		if tokensOf(val.validator, shares).LTE(target) {
 			return nothingMoved(), nil
 		}
-		keep, err := validator.SharesFromTokensTruncated(target)
+		keep, err := val.validator.SharesFromTokensTruncated(target)
 		if err != nil {
 			return nothingMoved(), err
 		}
 		remove = shares.Sub(keep)
 	}
-	bonded := validator.IsBonded() // before: unbonding the last share may remove the validator
-	tokens, err := k.staking.Unbond(ctx, account, valAddr, remove)
+	bonded := val.validator.IsBonded() // before: unbonding the last share may remove the validator
+	tokens, err := k.staking.Unbond(ctx, p.account, val.addr, remove)
 	if err != nil {
 		return nothingMoved(), err
 	}
 	return moved{tokens: tokens, shares: remove, bonded: bonded}, nil
 }
 
-// raise brings a virtual delegation up to target tokens, by at most room. It moves no coins: settle does, so x/staking is
-// told that the coins are in the validator's pool already.
+// raise brings a virtual delegation up to target tokens, by at most the room there is for what is wanted. It moves no
+// coins: settle does, so x/staking is told that the coins are in the validator's pool already.
 //
 // The shares issued are rounded down, so afterwards the delegation is worth at most target. At a rate other than 1:1 it
 // may stay a token short; that token is not chased.
-func (k *Keeper) raise(ctx context.Context, account sdk.AccAddress, valAddr sdk.ValAddress, target, room sdkmath.Int) (moved, error) {
-	validator, shares, found, err := k.virtualStake(ctx, account, valAddr)
+func (k *Keeper) raise(
+	ctx context.Context, p *providerView, val *validatorView, target sdkmath.Int, roomFor func(wanted sdkmath.Int) (sdkmath.Int, error),
+) (moved, error) {
+	shares, err := k.delegated(ctx, p, val)
 	if err != nil {
 		return nothingMoved(), err
 	}
-	if !found {
-		return nothingMoved(), stakingtypes.ErrNoValidatorFound
-	}
-	amount := sdkmath.MinInt(target.Sub(tokensOf(validator, shares)), room)
-	if !amount.IsPositive() {
+	wanted := target.Sub(tokensOf(val.validator, shares))
+	if !wanted.IsPositive() {
 		return nothingMoved(), nil
 	}
-	issued, err := k.staking.Delegate(ctx, account, amount, validator.GetStatus(), validator, false)
+	amount, err := roomFor(wanted)
+	if err != nil || !amount.IsPositive() {
+		return nothingMoved(), err
+	}
+	// x/staking stores the record it is given, so it gets the one it has.
+	validator, err := k.staking.GetValidator(ctx, val.addr)
+	if err != nil {
+		return nothingMoved(), err
+	}
+	issued, err := k.staking.Delegate(ctx, p.account, amount, validator.GetStatus(), validator, false)
 	if err != nil {
 		return nothingMoved(), err
 	}
