@@ -518,7 +518,9 @@ func TestSubmitMany(t *testing.T) {
 func TestSubmitSomebodyElseFirst(t *testing.T) {
 	w := newWorld(t)
 	hash := w.offend(t, 0, fakeBase+13)
-	w.app.set(func(a *fakeApp) { a.punished[string(w.consumer.lightBlock(fakeBase).ValidatorSet.Validators[0].Address)] = true })
+	w.app.set(func(a *fakeApp) {
+		a.punished[string(w.consumer.lightBlock(fakeBase).ValidatorSet.Validators[0].Address)] = true
+	})
 	w.step(t)
 	require.Equal(t, StatusDone, w.sub(t, hash).Status)
 	require.Equal(t, resultPunished, w.sub(t, hash).Result)
