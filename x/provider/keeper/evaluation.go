@@ -260,7 +260,7 @@ func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) error {
 	}
 	// Topping up may have shrunk positions, or emptied the pool.
 	pool, found, err = getOr(ctx, k.Pools, id)
-	if err != nil || !found {
+	if err != nil || !found || pool.IsBatch() { // the members of a batch are only settled
 		return err
 	}
 	consumer, err := k.Consumers.Get(ctx, pool.ClientId)

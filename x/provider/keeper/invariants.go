@@ -23,6 +23,8 @@ func (k *Keeper) CheckInvariants(ctx context.Context) error {
 		k.CheckHolds(ctx),
 		k.CheckBatches(ctx),
 		k.CheckOutbox(ctx),
+		k.CheckSlashes(ctx),
+		k.CheckMeters(ctx),
 	)
 }
 

@@ -174,7 +174,6 @@ func (k *Keeper) recordSlash(ctx sdk.Context, cfg types.ConsumerConfig, rec type
 	return rec, k.touch(ctx, rec.ClientId, rec.Validator)
 }
 
-
 // moveSlash gives a slash another time, as unix nanoseconds, and stores it.
 func (k *Keeper) moveSlash(ctx context.Context, rec *types.SlashRecord, due uint64) error {
 	if err := k.SlashQueue.Remove(ctx, collections.Join(nanos(rec.DueAt), rec.Id)); err != nil {
