@@ -160,8 +160,8 @@ func (s SlashingStaking) Unjail(ctx context.Context, consAddr sdk.ConsAddress) e
 	return nil
 }
 
-// CorrectedPower returns power − left + came in power units, rounded to the nearest, not below zero. height is the
-// distribution height: what x/staking filters entries by. Where the flows cannot be read the power stays as it is.
+// CorrectedPower returns power − left + came in power units, rounded up, not below zero: power was rounded down, so the
+// result is less than one unit off. height is the distribution height: what x/staking filters entries by. Where the flows cannot be read the power stays as it is.
 func (s SlashingStaking) CorrectedPower(ctx context.Context, consAddr sdk.ConsAddress, height, power int64) int64 {
 	valAddr := s.operator(ctx, consAddr)
 	if valAddr == nil {
@@ -205,7 +205,7 @@ func correctPower(power int64, left, came, reduction sdkmath.Int) int64 {
 	if !tokens.IsPositive() {
 		return 0
 	}
-	corrected := tokens.Add(reduction.QuoRaw(2)).Quo(reduction)
+	corrected := tokens.Add(reduction).SubRaw(1).Quo(reduction)
 	if !corrected.IsInt64() {
 		return math.MaxInt64
 	}
