@@ -134,6 +134,8 @@ func (k *Keeper) addConsumer(ctx sdk.Context, cfg types.ConsumerConfig) error {
 		Session:    meshtypes.Session{Provider: max(nanos(ctx.BlockTime()), before.Session.Provider+1), Consumer: before.Session.Consumer},
 		BatchEpoch: before.BatchEpoch + 1,
 		Validators: before.Validators,
+		// Records of heights are kept, and what is missing before them stays missing.
+		HeightsPruned: before.HeightsPruned,
 	}
 	k.adjustUnbonding(ctx, cfg, &pairing)
 	pairing.BatchEpochEnd = ctx.BlockTime().Add(cfg.BatchEpochFor(pairing.EffectiveUnbonding))
@@ -400,7 +402,8 @@ func (k *Keeper) latestHeight(ctx context.Context, clientID string) (meshtypes.H
 	return meshtypes.NewHeight(h.RevisionNumber, h.RevisionHeight), true
 }
 
-// recordHeight notes which height of the consumer is known now, and forgets at most a few records older than 2U.
+// recordHeight notes which height of the consumer is known now, and forgets at most a few records older than 2U. CONTRACT:
+// p is the pairing on record.
 func (k *Keeper) recordHeight(ctx sdk.Context, clientID string, p types.Pairing) error {
 	if k.clients == nil {
 		return nil
@@ -425,5 +428,9 @@ func (k *Keeper) recordHeight(ctx sdk.Context, clientID string, p types.Pairing)
 			return err
 		}
 	}
-	return nil
+	if len(old) == 0 || p.HeightsPruned {
+		return nil
+	}
+	p.HeightsPruned = true
+	return k.Pairings.Set(ctx, clientID, p)
 }

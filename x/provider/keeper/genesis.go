@@ -52,6 +52,9 @@ func (k *Keeper) InitGenesis(ctx context.Context, g types.GenesisState) error {
 		if err := k.Validators.Set(ctx, collections.Join(v.ClientId, v.Validator), v.State); err != nil {
 			return err
 		}
+		if err := k.indexKeys(ctx, v.ClientId, v.Validator, v.State); err != nil {
+			return err
+		}
 	}
 	for _, r := range g.Pools {
 		if err := k.initPool(ctx, r.Id, r.Pool); err != nil {

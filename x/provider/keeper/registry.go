@@ -42,7 +42,9 @@ func (k *Keeper) applyValidator(ctx sdk.Context, consumer types.Consumer, p *typ
 		v.Status = report.Status
 	}
 	v.Closed = v.Closed || tombstoned
-	k.applyKey(ctx, cfg, &v, report)
+	if err := k.applyKey(ctx, cfg, &v, report); err != nil {
+		return err
+	}
 
 	executed := false
 	if report.ExecutedSeq > v.ExecutedSeq && report.ExecutedSeq <= p.LastSeq { // what was never sent cannot be executed
@@ -102,31 +104,6 @@ func (k *Keeper) registerValidator(ctx context.Context, cfg types.ConsumerConfig
 	return true, nil
 }
 
-// applyKey records the consensus key of a report. The first key of an operator stands: it cannot be changed or re-dated.
-// A later one is appended, with the time it was learned, if it begins after the one before.
-func (k *Keeper) applyKey(ctx context.Context, cfg types.ConsumerConfig, v *types.ConsumerValidator, report meshtypes.ValidatorReport) {
-	record := types.KeyRecord{Key: report.ConsensusKey, From: report.KeyHeight, LearnedAt: now(ctx)}
-	n := len(v.Keys)
-	switch {
-	case n == 0:
-	case v.Keys[n-1].Key.Equal(report.ConsensusKey):
-		return
-	case n >= types.MaxKeys:
-		k.ignoreKey(ctx, cfg, report.Operator, "too many keys")
-		return
-	case report.KeyHeight.Compare(v.Keys[n-1].From) <= 0:
-		k.ignoreKey(ctx, cfg, report.Operator, "key begins before the one on record")
-		return
-	default:
-		v.Keys[n-1].To = report.KeyHeight
-	}
-	v.Keys = append(v.Keys, record)
-}
-
-func (k *Keeper) ignoreKey(ctx context.Context, cfg types.ConsumerConfig, operator []byte, reason string) {
-	k.emit(ctx, &types.EventValidatorIgnored{ConsumerId: cfg.ClientId, Validator: cfg.FormatValidator(operator), Reason: reason})
-}
-
 // evictor makes room in a full registry. It scans the registry once for a whole report.
 type evictor struct {
 	scanned    bool
@@ -161,6 +138,9 @@ func (e *evictor) one(ctx context.Context, k *Keeper, clientID string) (bool, er
 		}
 		if staked || !found || v.Status == meshtypes.VALIDATOR_STATUS_BONDED {
 			continue
+		}
+		if err := k.forgetKeys(ctx, clientID, v); err != nil {
+			return false, err
 		}
 		return true, k.Validators.Remove(ctx, collections.Join(clientID, operator))
 	}

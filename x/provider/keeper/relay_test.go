@@ -291,7 +291,8 @@ func TestRegistry(t *testing.T) {
 	require.False(t, found)
 	require.EqualValues(t, 3, c.Pairing().Validators)
 
-	// The first key stands; later ones are appended with the time they were learned; at most 16.
+	// The first key stands; later ones are appended with the time and height they were learned at; at most 16. They end the
+	// range of the one before, but not for heights that were known before.
 	first, _ := get(1)
 	send(report(1, func(r *meshtypes.ValidatorReport) {
 		r.ConsensusKey.Key = []byte("re-dated")
@@ -308,7 +309,9 @@ func TestRegistry(t *testing.T) {
 	v, _ = get(1)
 	require.Len(t, v.Keys, types.MaxKeys)
 	require.Equal(t, first.Keys[0].Key, v.Keys[0].Key)
-	require.Equal(t, meshtypes.NewHeight(4, 100), v.Keys[0].To)
+	latest := meshtypes.NewHeight(4, 1_000_000)
+	require.Equal(t, latest.Next(), v.Keys[0].To)
+	require.Equal(t, latest, v.Keys[1].LearnedHeight)
 	require.Equal(t, f.Ctx.BlockTime(), v.Keys[1].LearnedAt)
 
 	// Tombstoned is final, closes the validator, and turns its pool into a batch.

@@ -60,6 +60,15 @@ func mapKeys[K, V any](ctx context.Context, m collections.Map[K, V], rng collect
 	return keys, err
 }
 
+// firstValue returns the first value of the map within rng; false if there is none.
+func firstValue[K, V any](ctx context.Context, m collections.Map[K, V], rng collections.Ranger[K]) (v V, found bool, err error) {
+	err = m.Walk(ctx, rng, func(_ K, first V) (bool, error) {
+		v, found = first, true
+		return true, nil
+	})
+	return v, found, err
+}
+
 // untilTime is the range of pairs whose first part is at or below end.
 func untilTime(end uint64) collections.Ranger[timePool] {
 	return collections.NewPrefixUntilPairRange[uint64, uint64](end)

@@ -40,10 +40,13 @@ import (
 	stakingkeeper "github.com/cosmos/cosmos-sdk/x/staking/keeper"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 
 	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
 	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
+	ibcexported "github.com/cosmos/ibc-go/v11/modules/core/exported"
+	ibctm "github.com/cosmos/ibc-go/v11/modules/light-clients/07-tendermint"
 
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 	"github.com/mesh-security/mesh/x/provider"
@@ -106,12 +109,13 @@ func New(tb TB) *Fixture {
 	tb.Helper()
 	names := []string{
 		authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, slashingtypes.StoreKey, distrtypes.StoreKey, types.StoreKey,
+		ibcexported.StoreKey,
 	}
 	keys := storetypes.NewKVStoreKeys(names...)
 	ctx := sdktestutil.DefaultContextWithKeys(keys, nil, nil).
 		WithBlockHeader(cmtproto.Header{ChainID: ChainID, Height: 1_000, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}).
 		WithChainID(ChainID).WithLogger(log.NewNopLogger())
-	enc := moduletestutil.MakeTestEncodingConfig(auth.AppModuleBasic{}, bank.AppModuleBasic{}, staking.AppModuleBasic{}, vesting.AppModuleBasic{}, provider.AppModule{})
+	enc := moduletestutil.MakeTestEncodingConfig(auth.AppModuleBasic{}, bank.AppModuleBasic{}, staking.AppModuleBasic{}, vesting.AppModuleBasic{}, ibctm.AppModuleBasic{}, provider.AppModule{})
 	cdc := enc.Codec
 	authority := authtypes.NewModuleAddress("gov").String()
 	accCodec := addresscodec.NewBech32Codec(sdk.GetConfig().GetBech32AccountAddrPrefix())
@@ -135,6 +139,7 @@ func New(tb TB) *Fixture {
 	f.Broken = map[string]bool{}
 	f.Provider = keeper.NewKeeper(cdc, service(types.StoreKey), authority, f.Accounts, f.Bank, brokenStaking{f.Staking, f.Broken}, nil)
 	f.Provider.ConnectSlashing(f.Slashing)
+	f.IBC.Module = ibctm.NewLightClientModule(cdc, clienttypes.NewStoreProvider(service(ibcexported.StoreKey)))
 	f.Provider.ConnectIBC(f.IBC, f.IBC, f.IBC)
 	f.Staking.SetHooks(stakingtypes.NewMultiStakingHooks(f.Distr.Hooks(), f.Slashing.Hooks(), f.Provider.Hooks()))
 	f.Module = provider.NewIBCModule(f.Provider)
@@ -537,11 +542,14 @@ func OperatorString(n int) string {
 	return types.ConsumerConfig{ValidatorPrefix: Prefix}.FormatValidator(Operator(n))
 }
 
+// ConsensusKey returns the private consensus key of the consumer's n-th validator.
+func ConsensusKey(n int) cmted25519.PrivKey { return cmted25519.GenPrivKeyFromSecret(Operator(n)) }
+
 // ValidatorReport returns a report of the consumer's n-th validator as bonded.
 func ValidatorReport(n int) meshtypes.ValidatorReport {
 	return meshtypes.ValidatorReport{
 		Operator: Operator(n), Status: meshtypes.VALIDATOR_STATUS_BONDED,
-		ConsensusKey: meshtypes.ConsensusKey{Type: "ed25519", Key: append(bytes.Repeat([]byte{7}, 28), Operator(n)[:4]...)},
+		ConsensusKey: meshtypes.ConsensusKey{Type: cmted25519.KeyType, Key: ConsensusKey(n).PubKey().Bytes()},
 		KeyHeight:    meshtypes.NewHeight(4, 1),
 	}
 }

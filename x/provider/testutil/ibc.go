@@ -48,6 +48,9 @@ type IBC struct {
 	SendError error
 	// Closed lists channels closed by the module.
 	Closed []string
+	// Module is the light client module, over a store of the fixture's chain. Only clients that were initialised in it are
+	// known to it.
+	Module exported.LightClientModule
 }
 
 var (
@@ -94,6 +97,9 @@ func (i *IBC) GetClientLatestHeight(_ sdk.Context, clientID string) clienttypes.
 	}
 	return clienttypes.ZeroHeight()
 }
+
+// Route implements types.ClientKeeper.
+func (i *IBC) Route(sdk.Context, string) (exported.LightClientModule, error) { return i.Module, nil }
 
 // GetConnection implements types.ConnectionKeeper.
 func (i *IBC) GetConnection(_ sdk.Context, connectionID string) (connectiontypes.ConnectionEnd, bool) {

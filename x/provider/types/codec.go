@@ -18,6 +18,12 @@ func RegisterLegacyAminoCodec(cdc *codec.LegacyAmino) {
 	legacy.RegisterAminoMsg(cdc, &MsgPauseConsumer{}, "mesh/MsgPauseConsumer")
 	legacy.RegisterAminoMsg(cdc, &MsgResumeConsumer{}, "mesh/MsgResumeConsumer")
 	legacy.RegisterAminoMsg(cdc, &MsgRetireChannel{}, "mesh/provider/MsgRetireChannel")
+	legacy.RegisterAminoMsg(cdc, &MsgSubmitDoubleVote{}, "mesh/MsgSubmitDoubleVote")
+	legacy.RegisterAminoMsg(cdc, &MsgSubmitMisbehaviour{}, "mesh/MsgSubmitMisbehaviour")
+	legacy.RegisterAminoMsg(cdc, &MsgVouchKey{}, "mesh/MsgVouchKey")
+	legacy.RegisterAminoMsg(cdc, &MsgSetEvidenceMinHeight{}, "mesh/MsgSetEvidenceMinHeight")
+	legacy.RegisterAminoMsg(cdc, &MsgVetoSlash{}, "mesh/MsgVetoSlash")
+	legacy.RegisterAminoMsg(cdc, &MsgStopSlash{}, "mesh/MsgStopSlash")
 	legacy.RegisterAminoMsg(cdc, &MsgUpdateParams{}, "mesh/provider/MsgUpdateParams")
 }
 
@@ -26,7 +32,10 @@ func RegisterInterfaces(registry codectypes.InterfaceRegistry) {
 	registry.RegisterImplementations((*sdk.Msg)(nil),
 		&MsgCrossStake{}, &MsgCrossUnstake{},
 		&MsgAddConsumer{}, &MsgUpdateConsumer{}, &MsgRemoveConsumer{}, &MsgPauseConsumer{}, &MsgResumeConsumer{},
-		&MsgRetireChannel{}, &MsgUpdateParams{},
+		&MsgRetireChannel{},
+		&MsgSubmitDoubleVote{}, &MsgSubmitMisbehaviour{}, &MsgVouchKey{}, &MsgSetEvidenceMinHeight{},
+		&MsgVetoSlash{}, &MsgStopSlash{},
+		&MsgUpdateParams{},
 	)
 	msgservice.RegisterMsgServiceDesc(registry, &_Msg_serviceDesc)
 }

@@ -2,6 +2,7 @@ package types
 
 import (
 	"context"
+	"time"
 
 	"cosmossdk.io/core/address"
 	sdkmath "cosmossdk.io/math"
@@ -22,6 +23,8 @@ type AccountKeeper interface {
 
 // BankKeeper is what the module needs of x/bank.
 type BankKeeper interface {
+	BurnCoins(ctx context.Context, moduleName string, amounts sdk.Coins) error
+	SendCoinsFromModuleToAccount(ctx context.Context, senderModule string, recipientAddr sdk.AccAddress, amt sdk.Coins) error
 	UndelegateCoinsFromModuleToAccount(ctx context.Context, senderModule string, recipient sdk.AccAddress, amt sdk.Coins) error
 }
 
@@ -29,6 +32,8 @@ type BankKeeper interface {
 type StakingKeeper interface {
 	ValidatorAddressCodec() address.Codec
 	BondDenom(ctx context.Context) (string, error)
+	UnbondingTime(ctx context.Context) (time.Duration, error)
+	Unbond(ctx context.Context, delAddr sdk.AccAddress, valAddr sdk.ValAddress, shares sdkmath.LegacyDec) (sdkmath.Int, error)
 	GetValidator(ctx context.Context, addr sdk.ValAddress) (stakingtypes.Validator, error)
 	GetValidatorByConsAddr(ctx context.Context, consAddr sdk.ConsAddress) (stakingtypes.Validator, error)
 	GetRedelegationsFromSrcValidator(ctx context.Context, valAddr sdk.ValAddress) ([]stakingtypes.Redelegation, error)
@@ -61,6 +66,7 @@ type ClientKeeper interface {
 	GetClientState(ctx sdk.Context, clientID string) (exported.ClientState, bool)
 	GetClientStatus(ctx sdk.Context, clientID string) exported.Status
 	GetClientLatestHeight(ctx sdk.Context, clientID string) clienttypes.Height
+	Route(ctx sdk.Context, clientID string) (exported.LightClientModule, error)
 }
 
 // ConnectionKeeper is what the module needs of IBC's connections.

@@ -68,7 +68,7 @@ func (g GenesisState) Validate() error {
 	if err := g.validateSlashes(known); err != nil {
 		return err
 	}
-	seen := map[string]bool{}
+	seen, owners := map[string]bool{}, map[string]string{}
 	for _, v := range g.Validators {
 		key := v.ClientId + "/" + string(v.Validator)
 		if seen[key] {
@@ -77,6 +77,20 @@ func (g GenesisState) Validate() error {
 		seen[key] = true
 		if err := known(v.ClientId); err != nil {
 			return err
+		}
+		for _, r := range v.State.Keys {
+			address, ok := r.Address()
+			if !ok {
+				continue
+			}
+			index := v.ClientId + "/" + string(address)
+			if owner, taken := owners[index]; taken && owner != string(v.Validator) {
+				return bad("validators %X and %X of %q have one consensus address, and neither record is foreign", owner, v.Validator, v.ClientId)
+			}
+			owners[index] = string(v.Validator)
+		}
+		if len(v.State.Keys) > MaxKeys {
+			return bad("validator %X of %q has %d keys", v.Validator, v.ClientId, len(v.State.Keys))
 		}
 	}
 	for _, o := range g.Outbox {

@@ -28,6 +28,8 @@ const (
 	MaxPendingSlashes = 32
 	// MaxEvidenceBytes is the most bytes of a double-vote evidence: two votes are far below.
 	MaxEvidenceBytes = 4_096
+	// MaxMisbehaviourBytes is the most bytes of a misbehaviour: two headers of about 2,000 validators each.
+	MaxMisbehaviourBytes = 1 << 20
 	// MinBatchEpochDivisor is what U is divided by to give the shortest batch epoch.
 	MinBatchEpochDivisor = 64
 )
@@ -75,4 +77,6 @@ var (
 	NativeSlashesKey   = collections.NewPrefix(38)
 	RewardsKey         = collections.NewPrefix(39)
 	ShortfallsKey      = collections.NewPrefix(40)
+	DebtCursorKey      = collections.NewPrefix(45)
+	OwnHeightsKey      = collections.NewPrefix(46)
 )
