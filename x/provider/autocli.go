@@ -63,6 +63,19 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 					RpcMethod: "Outbox", Use: "outbox [consumer-id]", Short: "List what a consumer has not acknowledged yet",
 					Example: "outbox 07-tendermint-0", PositionalArgs: args("consumer_id"),
 				},
+				{
+					RpcMethod: "Slashes", Use: "slashes [consumer-id]", Short: "List what consumers claimed and what was proved, and what became of it",
+					Example:        "slashes 07-tendermint-0 --status SLASH_STATUS_PENDING",
+					PositionalArgs: []*autocliv1.PositionalArgDescriptor{{ProtoField: "consumer_id", Optional: true}},
+				},
+				{
+					RpcMethod: "Slash", Use: "slash [id]", Short: "Show one slash: fractions, amount, when it is due, why it was refused",
+					Example: "slash 7", PositionalArgs: args("id"),
+				},
+				{
+					RpcMethod: "Meter", Use: "meter [consumer-id]", Short: "Show how much a consumer may still take without proof",
+					Example: "meter 07-tendermint-0", PositionalArgs: args("consumer_id"),
+				},
 				{RpcMethod: "Accounts", Use: "accounts", Short: "List delegators with liens, debt or held entries"},
 				{RpcMethod: "Holds", Use: "holds", Short: "List native unbonding entries on hold"},
 				{
@@ -90,6 +103,15 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 					RpcMethod: "PauseConsumer", Use: "pause-consumer [consumer-id]",
 					Short:   "Stop new stake on a consumer (its guardian, or governance)",
 					Example: "pause-consumer 07-tendermint-0 --from guardian", PositionalArgs: args("consumer_id"),
+				},
+				{
+					RpcMethod: "StopSlash", Use: "stop-slash [slash-id]",
+					Short:   "Delay a pending slash once, so that governance can decide (the consumer's guardian, or governance)",
+					Example: "stop-slash 7 --from guardian", PositionalArgs: args("slash_id"),
+				},
+				{
+					RpcMethod: "VetoSlash", Use: "veto-slash [slash-id]", Short: "Propose to take a pending slash away",
+					Example: "veto-slash 7 --from alice --title ... --summary ... --deposit 10000000uosmo", PositionalArgs: args("slash_id"), GovProposal: true,
 				},
 				governed("AddConsumer", "add-consumer", "Propose to register a consumer"),
 				governed("UpdateConsumer", "update-consumer", "Propose to change a consumer's configuration"),
