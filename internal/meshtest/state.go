@@ -1,6 +1,7 @@
 package meshtest
 
 import (
+	"bytes"
 	"sort"
 	"time"
 
@@ -112,7 +113,8 @@ func (p *Pairing) Stored() map[string]string {
 	return out
 }
 
-// Converged says whether the consumer's amounts equal the provider's totals and nothing waits to be sent or answered.
+// Converged says whether the consumer's amounts equal the provider's totals, less pending claims, and nothing waits to be
+// sent or answered.
 func (p *Pairing) Converged() bool {
 	p.net.Helper()
 	return p.unconverged() == ""
@@ -124,7 +126,14 @@ func (p *Pairing) unconverged() string {
 	totals, stored := map[string]string{}, map[string]string{}
 	for _, r := range prov.Pools {
 		if r.Pool.ClientId == p.ConsumerID && r.Pool.Kind == providertypes.POOL_KIND_ACTIVE && r.Pool.Tokens.IsPositive() {
-			totals[string(r.Pool.Validator)] = r.Pool.Tokens.String()
+			amount := r.Pool.Tokens
+			for _, s := range prov.Slashes { // by id, so in the order of recording
+				if s.Status == providertypes.SLASH_STATUS_PENDING && !s.IsProof() &&
+					s.ClientId == p.ConsumerID && bytes.Equal(s.Validator, r.Pool.Validator) {
+					amount = sdkmath.LegacyOneDec().Sub(s.EffectiveFraction).MulInt(amount).TruncateInt()
+				}
+			}
+			totals[string(r.Pool.Validator)] = amount.String()
 		}
 	}
 	for _, s := range cons.Stakes {
@@ -145,6 +154,11 @@ func (p *Pairing) unconverged() string {
 	for _, o := range prov.Outbox {
 		if o.ClientId == p.ConsumerID {
 			return "a listing of " + p.validatorName(o.Validator) + " waits"
+		}
+	}
+	for _, r := range cons.Providers {
+		if r.Config.ProviderId == p.ProviderID && r.AckedIndex < r.LastIndex {
+			return "entries of the slash log wait"
 		}
 	}
 	for _, d := range cons.Dirty {
