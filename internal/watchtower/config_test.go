@@ -118,7 +118,7 @@ func TestLoadConfigRefuses(t *testing.T) {
 		{"no keyring backend", replace(`backend = "test"`, ""), []string{"keyring.backend: missing"}},
 		{"keyring in memory", replace(`"test"`, `"memory"`), []string{`keyring.backend: "memory" is not one of`}},
 		{"no keyring dir", replace(`dir = "/var/lib/watchtower"`, ""), []string{"keyring.dir: missing"}},
-		{"no chains", func(s string) string { return s[:strings.Index(s, "[[chains]]")] }, []string{"chains: none"}},
+		{"no chains", func(s string) string { head, _, _ := strings.Cut(s, "[[chains]]"); return head }, []string{"chains: none"}},
 		{"no chain id", replace(`chain_id = "axelar-1"`, ""), []string{"chains[1]: chain_id: missing"}},
 		{"odd chain id", replace(`"axelar-1"`, `"axelar/1"`), []string{`chain "axelar/1": chain_id`}},
 		{"duplicate chain id", replace(`"axelar-1"`, `"osmosis-1"`), []string{`chain "osmosis-1": chain_id: the same as that of chains[0]`}},

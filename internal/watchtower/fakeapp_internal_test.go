@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -176,7 +177,7 @@ func decode[T any, P interface {
 func (a *fakeApp) query(path string, data []byte) *abci.ResponseQuery {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.noProvider && bytes.Contains([]byte(path), []byte("mesh.provider")) {
+	if a.noProvider && strings.Contains(path, "mesh.provider") {
 		return failure(errorsmod.Wrap(sdkerrors.ErrUnknownRequest, "unknown query path"))
 	}
 	switch path {

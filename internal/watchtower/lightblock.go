@@ -17,10 +17,10 @@ func (of *node) signedHeader(ctx context.Context, chainID string, height int64) 
 	if err != nil {
 		return nil, err
 	}
-	if res.Header == nil || res.Commit == nil || res.Header.Height != height {
+	if res.Header == nil || res.Commit == nil || res.Height != height {
 		return nil, fmt.Errorf("%w: has no commit of height %d", errNode, height)
 	}
-	if err := res.SignedHeader.ValidateBasic(chainID); err != nil {
+	if err := res.ValidateBasic(chainID); err != nil {
 		return nil, fmt.Errorf("%w: height %d: %w", errNode, height, err)
 	}
 	return &res.SignedHeader, nil

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -285,7 +286,7 @@ func (s *Store) Evidence(exceptChain string) []Found {
 		if c := s.data.Evidence[a.Hash].FoundAt.Compare(s.data.Evidence[b.Hash].FoundAt); c != 0 {
 			return c
 		}
-		return bytes.Compare([]byte(a.Hash), []byte(b.Hash))
+		return strings.Compare(a.Hash, b.Hash)
 	})
 	return out
 }

@@ -2,6 +2,7 @@ package watchtower
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -167,8 +168,7 @@ func TestSubmitUpdatesThroughChangedValidators(t *testing.T) {
 	// The offender and everybody else leave, one half at a time.
 	for range 2 {
 		w.consumer.mu.Lock()
-		changed := w.consumer.newSet(3)
-		vals := append(changed.Copy().Validators, w.consumer.vals.Copy().Validators[:2]...)
+		vals := slices.Concat(w.consumer.newSet(3).Copy().Validators, w.consumer.vals.Copy().Validators[:2])
 		w.consumer.next = cmttypes.NewValidatorSet(vals)
 		w.consumer.mu.Unlock()
 		w.consumer.grow(10)
@@ -494,6 +494,7 @@ func TestSubmitMany(t *testing.T) {
 	var hashes []string
 	for i := range 5 {
 		hashes = append(hashes, w.offend(t, i, fakeBase+30+int64(i)))
+		w.clk.add(time.Millisecond) // the oldest is first
 	}
 	hashes = append(hashes, w.offend(t, 0, fakeBase+50)) // again, at another height
 	for range 12 {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -69,7 +70,7 @@ func testLog(w io.Writer) *slog.Logger {
 func metric(t *testing.T, m *Metrics, series string) float64 {
 	t.Helper()
 	res := httptest.NewRecorder()
-	m.Handler().ServeHTTP(res, httptest.NewRequest("GET", "/metrics", nil))
+	m.Handler().ServeHTTP(res, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	lines := bufio.NewScanner(res.Body)
 	for lines.Scan() {
 		if rest, ok := strings.CutPrefix(lines.Text(), metricsNamespace+"_"+series+" "); ok {
