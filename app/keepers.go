@@ -120,6 +120,7 @@ func (app *App) initKeepers(appOpts servertypes.AppOptions) {
 		cdc, app.encoding.Amino, app.storeService(slashingtypes.StoreKey), app.Mesh.SlashingStaking(), authority,
 	)
 	app.Mesh.ConnectSlashing(app.SlashingKeeper)
+	app.Mesh.ConnectDistribution(app.DistrKeeper)
 	evidenceKeeper := evidencekeeper.NewKeeper(
 		cdc, app.storeService(evidencetypes.StoreKey), app.StakingKeeper, app.SlashingKeeper,
 		accountCodec(), runtime.ProvideCometInfoService(),

@@ -17,6 +17,7 @@ import (
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	bankkeeper "github.com/cosmos/cosmos-sdk/x/bank/keeper"
 	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
+	distrkeeper "github.com/cosmos/cosmos-sdk/x/distribution/keeper"
 	genutiltypes "github.com/cosmos/cosmos-sdk/x/genutil/types"
 	slashingkeeper "github.com/cosmos/cosmos-sdk/x/slashing/keeper"
 	stakingkeeper "github.com/cosmos/cosmos-sdk/x/staking/keeper"
@@ -56,10 +57,12 @@ func New(
 	cdc codec.Codec, keys map[string]*storetypes.KVStoreKey, authority string,
 	ak authkeeper.AccountKeeper, bk bankkeeper.Keeper, sk *stakingkeeper.Keeper,
 ) *Mesh {
+	lending := providerkeeper.NewKeeper(
+		cdc, runtime.NewKVStoreService(keys[providertypes.StoreKey]), authority, ak, bk, sk, nil,
+	)
+	lending.ConnectStakingQuerier(stakingkeeper.NewQuerier(sk))
 	return &Mesh{
-		Provider: providerkeeper.NewKeeper(
-			cdc, runtime.NewKVStoreService(keys[providertypes.StoreKey]), authority, ak, bk, sk, nil,
-		),
+		Provider: lending,
 		Consumer: consumerkeeper.NewKeeper(
 			cdc, runtime.NewKVStoreService(keys[consumertypes.StoreKey]), authority, ak, bk, sk,
 		),
@@ -102,6 +105,9 @@ func (m *Mesh) ConnectSlashing(sk slashingkeeper.Keeper) {
 	m.Provider.ConnectSlashing(sk)
 	m.Consumer.ConnectSlashing(sk)
 }
+
+// ConnectDistribution connects the lending side to x/distribution, for slashed collateral that goes to the community pool.
+func (m *Mesh) ConnectDistribution(dk distrkeeper.Keeper) { m.Provider.ConnectDistribution(dk) }
 
 // ConnectIBC connects both modules to IBC and adds their routes to its router.
 func (m *Mesh) ConnectIBC(ibc *ibckeeper.Keeper, router *porttypes.Router) {

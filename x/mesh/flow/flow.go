@@ -146,6 +146,15 @@ func (l Log) Prune(ctx context.Context, below int64, limit int) error {
 	return nil
 }
 
+// Queued says whether records below a height wait for pruning.
+func (l Log) Queued(ctx context.Context, below int64) (queued bool, err error) {
+	err = l.queue.Walk(ctx, collections.NewPrefixUntilPairRange[int64, []byte](below-1), func(collections.Pair[int64, []byte]) (bool, error) {
+		queued = true
+		return true, nil
+	})
+	return queued, err
+}
+
 // Clear drops everything: a chain that starts anew at height zero has no infraction that an old record could matter to.
 func (l Log) Clear(ctx context.Context) error {
 	return errors.Join(l.records.Clear(ctx, nil), l.queue.Clear(ctx, nil))

@@ -10,7 +10,8 @@ import (
 
 // EndBlocker does the module's work of a block in stages, each isolated: whatever fails is rolled back, reported in an
 // event and leaves the others alone. max_settlement_steps bounds all of them together; each has its own part, so that
-// none starves: half for evaluations, a quarter for walks, the rest for clocks and conversions.
+// none starves: a quarter each for walks, debts and evaluations, the rest for slashes, clocks and conversions. What walks
+// leave debts may take, and what both leave evaluations.
 func (k *Keeper) EndBlocker(ctx context.Context) error {
 	sdkCtx := sdk.UnwrapSDKContext(ctx)
 	params, err := k.Params.Get(ctx)
@@ -24,6 +25,7 @@ func (k *Keeper) EndBlocker(ctx context.Context) error {
 		return nil
 	}
 	steps := int(params.MaxSettlementSteps)
+	quarter, spare := max(steps/4, 1), 0
 	stages := []struct {
 		name string
 		run  func(ctx sdk.Context) error
@@ -32,10 +34,21 @@ func (k *Keeper) EndBlocker(ctx context.Context) error {
 		{"slashes", func(ctx sdk.Context) error { return k.runSlashQueue(ctx, max(steps/10, 20)) }},
 		{"batch clocks", func(ctx sdk.Context) error { return k.runBatchQueue(ctx, max(steps/20, 20)) }},
 		{"winding down", func(ctx sdk.Context) error { return k.runWindingDown(ctx, consumers, max(steps/20, 1)) }},
-		{"held entries", func(ctx sdk.Context) error { return k.runHoldQueue(ctx, max(steps/10, 1)) }},
-		{"native ratio walk", func(ctx sdk.Context) error { return k.runRatioWalk(ctx, max(steps/20, 1)) }},
-		{"walks", func(ctx sdk.Context) error { return k.runWalks(ctx, max(steps/4, 1)) }},
-		{"evaluations", func(ctx sdk.Context) error { return k.runMarked(ctx, max(steps/2, 1)) }},
+		{"held entries", func(ctx sdk.Context) error { return k.runHoldQueue(ctx, max(steps/20, 1)) }},
+		{"native ratio walk", func(ctx sdk.Context) error { return k.runRatioWalk(ctx, max(steps/40, 1)) }},
+		{"native slashes", func(ctx sdk.Context) error { return k.runNativeSlashes(ctx, max(steps/40, 1)) }},
+		{"walks", func(ctx sdk.Context) error {
+			taken, err := k.runWalks(ctx, quarter)
+			spare = max(quarter-taken, 0)
+			return err
+		}},
+		{"debts", func(ctx sdk.Context) error {
+			taken, err := k.runDebts(ctx, quarter+spare)
+			spare = max(quarter+spare-taken, 0)
+			return err
+		}},
+		{"evaluations", func(ctx sdk.Context) error { return k.runMarked(ctx, quarter+spare) }},
+		{"flows", func(ctx sdk.Context) error { return k.pruneFlows(ctx, max(steps/10, 10)) }},
 		{"epoch", func(ctx sdk.Context) error { return k.runEpoch(ctx, params, consumers) }},
 		{"updates", func(ctx sdk.Context) error { return k.runOutbox(ctx, consumers, max(steps, 500)) }},
 	}

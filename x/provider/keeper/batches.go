@@ -146,11 +146,6 @@ func (k *Keeper) convertPool(ctx context.Context, clientID string, validator []b
 	if err := k.ActivePools.Remove(ctx, collections.Join(clientID, validator)); err != nil {
 		return err
 	}
-	if pool.Tokens.IsPositive() { // or the walk deletes what is left without tokens
-		if err := k.Walks.Remove(ctx, id); err != nil {
-			return err
-		}
-	}
 	pool.Kind = types.POOL_KIND_BATCH
 	pool.Batch = &types.Batch{
 		Epoch: pairing.BatchEpoch, Converted: true, ClosesAt: now(ctx), Unbonding: pairing.EffectiveUnbonding,

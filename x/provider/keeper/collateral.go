@@ -137,6 +137,27 @@ func (l *ledger) room(collateral sdkmath.Int) sdkmath.Int {
 	return sdkmath.MaxInt(room, sdkmath.ZeroInt())
 }
 
+// afterDebt returns what is left of the given collateral once the debt is paid.
+func (l *ledger) afterDebt(collateral sdkmath.Int) sdkmath.Int {
+	return sdkmath.MaxInt(collateral.Sub(l.account.Debt), sdkmath.ZeroInt())
+}
+
+// roomAfterDebt returns how much more the budgets may grow once the debt is paid, not below zero.
+func (l *ledger) roomAfterDebt(collateral sdkmath.Int) sdkmath.Int {
+	room := types.BudgetRoom(sdkmath.ZeroInt(), l.afterDebt(collateral), l.nativeRatio).Sub(l.allBudgets())
+	return sdkmath.MaxInt(room, sdkmath.ZeroInt())
+}
+
+// missing returns how much more collateral it takes to back the liens and budgets once the debt is paid, not below zero.
+func (l *ledger) missing(collateral sdkmath.Int) sdkmath.Int {
+	after := l.afterDebt(collateral)
+	needed, ok := types.NeededCollateral(sdkmath.ZeroInt(), l.maxLien(), l.allBudgets(), l.nativeRatio)
+	if !ok {
+		needed = sdkmath.MaxInt(needed, after.AddRaw(1))
+	}
+	return sdkmath.MaxInt(needed.Sub(after), sdkmath.ZeroInt())
+}
+
 // find returns the delegator's position in the pool or batch.
 func (l *ledger) find(id uint64) *ref {
 	for _, r := range l.refs {

@@ -15,8 +15,8 @@ import (
 // poolSubject names a pool in events.
 func poolSubject(id uint64) string { return fmt.Sprintf("pool %d", id) }
 
-// evaluate brings a delegator's liens, held entries and collateral into agreement: it settles, cuts what lost collateral
-// cannot back, holds the shortest prefix of the native unbonding entries that the liens need, releases the others, pays
+// evaluate brings a delegator's liens, held entries and collateral into agreement: it settles, cuts what the collateral
+// cannot back once the debt is paid, holds the shortest prefix of the native unbonding entries that the liens need, releases the others, pays
 // out what of a matured entry is not needed, and unstakes what a matured entry backs. It returns the steps it took: one
 // for each native delegation or entry, and each position, read.
 //
@@ -42,14 +42,15 @@ func (k *Keeper) evaluate(ctx sdk.Context, delAddr sdk.AccAddress) (steps int, e
 	for _, e := range entries {
 		all = all.Add(e.balance)
 	}
-	needed, ok := l.needed()
-	if total := l.bonded.Add(all); !ok || needed.GT(total) {
-		if err := k.collateralLost(ctx, l, total, needed); err != nil {
+	total := l.bonded.Add(all)
+	if missing := l.missing(total); missing.IsPositive() {
+		if err := k.collateralLost(ctx, l, total, missing); err != nil {
 			return steps, err
 		}
-		if needed, ok = l.needed(); !ok {
-			needed = total
-		}
+	}
+	needed, ok := l.needed()
+	if !ok {
+		needed = total
 	}
 	matured, err := k.holdPrefix(ctx, l, entries, needed)
 	if err != nil {
@@ -70,14 +71,13 @@ func (k *Keeper) evaluate(ctx sdk.Context, delAddr sdk.AccAddress) (steps int, e
 	return steps, k.closeEvaluation(ctx, l)
 }
 
-// collateralLost cuts positions that nothing backs any more. Unless a slash, a raise of the native ratio, or rounding in
-// x/staking explains the loss, collateral has escaped and the delegator is barred from new stake.
-func (k *Keeper) collateralLost(ctx sdk.Context, l *ledger, total, needed sdkmath.Int) error {
+// collateralLost cuts positions that nothing backs any more. Unless a slash, settlement, a raise of the native ratio, or
+// rounding in x/staking explains the loss, collateral has escaped and the delegator is barred from new stake.
+func (k *Keeper) collateralLost(ctx sdk.Context, l *ledger, total, missing sdkmath.Int) error {
 	lastSlash, err := getItemOr(ctx, k.LastNativeSlash, 0)
 	if err != nil {
 		return err
 	}
-	missing := needed.Sub(total)
 	if !l.account.Debt.IsPositive() && lastSlash < l.account.EvaluatedHeight && missing.GT(sdkmath.NewInt(maxRoundingLoss)) {
 		l.account.Barred, l.accountDirty = true, true
 		k.emit(ctx, &types.EventCollateralEscaped{Delegator: k.delString(l.delAddr), Missing: missing})
@@ -192,31 +192,36 @@ func (k *Keeper) runMarked(ctx sdk.Context, steps int) error {
 	return k.MarkCursor.Set(ctx, cursor)
 }
 
-// runWalks moves the walks over pools and batches on by at most steps positions, each walk by its share.
-func (k *Keeper) runWalks(ctx sdk.Context, steps int) error {
+// runWalks moves the walks over pools and batches on by at most steps positions, each walk by its share, and returns the
+// steps taken.
+func (k *Keeper) runWalks(ctx sdk.Context, steps int) (taken int, err error) {
 	ids, err := mapKeys(ctx, k.Walks, nil, steps)
 	if err != nil || len(ids) == 0 {
-		return err
+		return 0, err
 	}
 	share := max(steps/len(ids), 1)
 	for _, id := range ids {
-		k.attempt(ctx, "walk", poolSubject(id), func(ctx sdk.Context) error { return k.walk(ctx, id, share) })
+		k.attempt(ctx, "walk", poolSubject(id), func(ctx sdk.Context) error {
+			n, err := k.walk(ctx, id, share)
+			taken += n
+			return err
+		})
 	}
-	return nil
+	return taken, nil
 }
 
-// walk moves one walk on by at most limit positions.
-func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) error {
+// walk moves one walk on by at most limit steps, at least one member, and returns those it took.
+func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) (taken int, err error) {
 	w, err := k.Walks.Get(ctx, id)
 	if err != nil {
-		return err
+		return 1, err
 	}
 	pool, found, err := getOr(ctx, k.Pools, id)
 	if err != nil {
-		return err
+		return 1, err
 	}
 	if !found {
-		return k.Walks.Remove(ctx, id)
+		return 1, k.Walks.Remove(ctx, id)
 	}
 	rng := collections.NewPrefixedPairRange[uint64, sdk.AccAddress](id)
 	if len(w.Cursor) > 0 {
@@ -224,44 +229,54 @@ func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) error {
 	}
 	members, err := firstKeys(ctx, k.Members, rng, limit)
 	if err != nil {
-		return err
+		return 1, err
+	}
+	visit, stage := k.topUpMember, "top up"
+	switch {
+	case pool.IsMatured():
+		visit = func(ctx sdk.Context, delAddr sdk.AccAddress, _ uint64) (int, error) { return 1, k.mark(ctx, delAddr) }
+	case pool.IsBatch():
+		visit, stage = k.settleMember, "settle"
 	}
 	more := len(members) == limit
 	for i, m := range members {
-		delAddr, taken := m.K2(), 1
+		delAddr, n := m.K2(), 1
 		w.Cursor = delAddr
-		if pool.IsMatured() {
-			if err := k.mark(ctx, delAddr); err != nil {
-				return err
-			}
-			continue
-		}
-		ok := k.attempt(ctx, "top up", k.delString(delAddr), func(ctx sdk.Context) (err error) {
-			taken, err = k.topUpMember(ctx, delAddr, id)
+		ok := k.attempt(ctx, stage, k.delString(delAddr), func(ctx sdk.Context) (err error) {
+			n, err = visit(ctx, delAddr, id)
 			return err
 		})
 		if !ok {
 			// Its budget may be below what the end of the walk would promise: do not raise g this time.
 			w.Rate = sdkmath.ZeroInt()
 		}
-		if limit -= max(taken, 1); limit <= 0 && i < len(members)-1 {
+		if taken += max(n, 1); taken >= limit && i < len(members)-1 {
 			more = true
 			break
 		}
 	}
 	if more {
-		return k.Walks.Set(ctx, id, w)
+		return taken, k.Walks.Set(ctx, id, w)
 	}
+	return max(taken, 1), k.finishWalk(ctx, id, w)
+}
+
+// finishWalk ends a walk that has visited all members, and begins another if one is needed.
+func (k *Keeper) finishWalk(ctx sdk.Context, id uint64, w types.PoolWalk) error {
 	if err := k.Walks.Remove(ctx, id); err != nil {
 		return err
 	}
-	if pool.IsMatured() {
-		return nil
-	}
 	// Topping up may have shrunk positions, or emptied the pool.
-	pool, found, err = getOr(ctx, k.Pools, id)
-	if err != nil || !found || pool.IsBatch() { // the members of a batch are only settled
+	pool, found, err := getOr(ctx, k.Pools, id)
+	if err != nil || !found || pool.IsMatured() {
 		return err
+	}
+	if !pool.Tokens.IsPositive() || (pool.IsBatch() && !pool.SlashIndex.Equal(w.SlashIndex)) {
+		// A position that could not be deleted is left; or the batch was slashed while it was walked.
+		return k.startWalk(ctx, id, pool)
+	}
+	if pool.IsBatch() {
+		return nil // its members are only settled
 	}
 	consumer, err := k.Consumers.Get(ctx, pool.ClientId)
 	if err != nil {
@@ -277,9 +292,19 @@ func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) error {
 	return nil
 }
 
-// startWalk begins a walk that tops up the positions of an active pool; one that runs begins anew.
+// startWalk begins a walk that tops up the positions of an active pool, or settles those of a batch; one that runs begins
+// anew.
 func (k *Keeper) startWalk(ctx context.Context, id uint64, pool types.Pool) error {
 	return k.Walks.Set(ctx, id, types.PoolWalk{PoolId: id, Rate: pool.RateFloor(), SlashIndex: pool.SlashIndex})
+}
+
+// settleMember settles one member of a batch: what it owes is queued. It returns the steps it took.
+func (k *Keeper) settleMember(ctx sdk.Context, delAddr sdk.AccAddress, _ uint64) (steps int, err error) {
+	l, err := k.load(ctx, delAddr)
+	if err != nil {
+		return 1, err
+	}
+	return 1 + len(l.refs), k.save(ctx, l)
 }
 
 // topUpMember settles one delegator and tops up, or shrinks, its position in the pool. It returns the steps it took.
@@ -309,7 +334,13 @@ func (k *Keeper) topUpMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint64)
 	if err != nil {
 		return steps, err
 	}
-	k.topUp(ctx, l, r, consumer.Config.MaxSlashFractionDoubleSign, l.room(l.collateral()))
+	if l.account.Debt.IsPositive() && l.missing(l.collateral()).IsPositive() {
+		// The debt is about to be paid: what does not fit then is cut now, which leaves more room for the rest.
+		if err := k.cut(ctx, l, l.collateral()); err != nil {
+			return steps, err
+		}
+	}
+	k.topUp(ctx, l, r, consumer.Config.MaxSlashFractionDoubleSign, l.roomAfterDebt(l.collateral()))
 	if err := k.mark(ctx, delAddr); err != nil {
 		return steps, err
 	}

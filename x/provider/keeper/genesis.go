@@ -80,6 +80,9 @@ func (k *Keeper) InitGenesis(ctx context.Context, g types.GenesisState) error {
 			return err
 		}
 	}
+	if err := k.initSettlement(ctx, g); err != nil {
+		return err
+	}
 	if err := k.initSlashes(ctx, g); err != nil {
 		return err
 	}
@@ -234,6 +237,9 @@ func (k *Keeper) ExportGenesis(ctx context.Context) (*types.GenesisState, error)
 		return false, nil
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := k.exportSettlement(ctx, g); err != nil {
 		return nil, err
 	}
 	if err := k.exportSlashes(ctx, g); err != nil {

@@ -25,6 +25,7 @@ func (k *Keeper) CheckInvariants(ctx context.Context) error {
 		k.CheckOutbox(ctx),
 		k.CheckSlashes(ctx),
 		k.CheckMeters(ctx),
+		k.CheckSettlement(ctx),
 	)
 }
 
@@ -32,19 +33,28 @@ func broken(format string, args ...any) error {
 	return errorsmod.Wrapf(types.ErrInvariant, format, args...)
 }
 
-// CheckCollateral checks required(u) ≤ collateral(u) for every delegator that is not waiting for evaluation. Unbonding
-// stake alone may exceed what lost collateral left; then no active stake is left and every native entry is held.
+// CheckCollateral checks invariant 1 for every delegator that is not waiting for evaluation. Without debt:
+// required(u) ≤ collateral(u). With debt: what its pools and batches could still take plus what it owes is at most what
+// its bonded stake, and all its entries, can pay. Unbonding stake alone may exceed what lost collateral left; then no
+// active stake is left and every native entry is held.
 func (k *Keeper) CheckCollateral(ctx context.Context) error {
 	return k.eachSettled(ctx, func(ctx sdk.Context, l *ledger, entries []entry) error {
-		if required := l.required(); required.GT(l.collateral()) {
+		required, collateral := l.required(), l.collateral()
+		if l.account.Debt.IsPositive() {
+			required, collateral = l.account.Debt.Add(l.allBudgets()), l.bonded
+			for _, e := range entries {
+				collateral = collateral.Add(e.balance)
+			}
+		}
+		if required.GT(collateral) {
 			for _, r := range l.refs {
 				if r.active() {
-					return broken("%s: %s required, %s collateral", k.delString(l.delAddr), required, l.collateral())
+					return broken("%s: %s required, %s collateral, %s debt", k.delString(l.delAddr), required, collateral, l.account.Debt)
 				}
 			}
 			for _, e := range entries {
 				if !e.ours && e.balance.IsPositive() {
-					return broken("%s: %s required, %s collateral, but an entry of %s is not held", k.delString(l.delAddr), required, l.collateral(), e.balance)
+					return broken("%s: %s required, %s collateral, but an entry of %s is not held", k.delString(l.delAddr), required, collateral, e.balance)
 				}
 			}
 		}
@@ -60,6 +70,9 @@ func (k *Keeper) CheckHolds(ctx context.Context) error {
 		counted := l.bonded
 		for _, e := range entries {
 			wanted := e.balance.IsPositive() && needed.GT(counted)
+			if !e.ours && l.owed.IsPositive() {
+				continue // it is held as soon as the delegator is settled, and not before it is needed
+			}
 			if e.ours && !wanted && !l.account.Debt.IsPositive() {
 				return broken("%s: an entry of %s at %s is held but not needed", k.delString(l.delAddr), e.balance, e.completion)
 			}
@@ -82,8 +95,8 @@ func (k *Keeper) CheckHolds(ctx context.Context) error {
 	})
 }
 
-// eachSettled calls fn for every account that is not marked, settled in memory, with its native side read. Accounts
-// whose collateral a native slash may have touched since their last evaluation are left out.
+// eachSettled calls fn for every account that is not marked, settled in memory, with its native side read. While accounts
+// are walked after a change of the native ratio or a native slash there are none.
 func (k *Keeper) eachSettled(ctx context.Context, fn func(ctx sdk.Context, l *ledger, entries []entry) error) error {
 	lastSlash, err := getItemOr(ctx, k.LastNativeSlash, 0)
 	if err != nil {
@@ -91,6 +104,9 @@ func (k *Keeper) eachSettled(ctx context.Context, fn func(ctx sdk.Context, l *le
 	}
 	ratioWalk, err := k.RatioWalk.Has(ctx)
 	if err != nil || ratioWalk {
+		return err
+	}
+	if slashWalks, err := mapKeys(ctx, k.NativeSlashes, nil, 1); err != nil || len(slashWalks) > 0 {
 		return err
 	}
 	accounts, err := mapKeys(ctx, k.Accounts, nil, 1<<31)
@@ -126,7 +142,8 @@ func (k *Keeper) eachSettled(ctx context.Context, fn func(ctx sdk.Context, l *le
 		if err != nil {
 			return err
 		}
-		if marked || waiting || (lastSlash > 0 && lastSlash >= l.account.EvaluatedHeight) {
+		unwalked := k.stakingPages == nil && lastSlash > 0 && lastSlash >= l.account.EvaluatedHeight
+		if marked || waiting || unwalked {
 			continue
 		}
 		if err := k.loadNative(cacheCtx, l); err != nil {

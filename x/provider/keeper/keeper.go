@@ -121,12 +121,16 @@ type Keeper struct {
 	Totals     collections.Item[types.SlashTotals]
 	// DebtQueue lists the delegators whose debt is being burned, by the time they were queued.
 	DebtQueue collections.KeySet[timeDelegator]
+	// DebtCursor is the last of them that was passed over because its collateral could not be taken.
+	DebtCursor collections.Item[types.DebtRecord]
 	// NativeSlashes holds the walks over the delegators of slashed validators of this chain, by operator address.
 	NativeSlashes collections.Map[sdk.ValAddress, types.NativeSlashWalk]
 	// Rewards holds what submitters of proofs are still to be paid, by slash.
 	Rewards    collections.Map[uint64, types.SubmitterReward]
 	Shortfalls collections.Map[sdk.AccAddress, types.Shortfall]
 
+	// OwnHeights says when the blocks with flows were: what flows are pruned by.
+	OwnHeights collections.Map[int64, uint64]
 	// Flow is the log of tokens that left and came to native validators without an x/staking entry.
 	Flow flow.Log
 }
@@ -202,6 +206,8 @@ func NewKeeper(
 		codec.CollValue[types.NativeSlashWalk](cdc))
 	k.Rewards = collections.NewMap(sb, types.RewardsKey, "rewards", collections.Uint64Key, codec.CollValue[types.SubmitterReward](cdc))
 	k.Shortfalls = collections.NewMap(sb, types.ShortfallsKey, "shortfalls", sdk.AccAddressKey, codec.CollValue[types.Shortfall](cdc))
+	k.DebtCursor = collections.NewItem(sb, types.DebtCursorKey, "debt_cursor", codec.CollValue[types.DebtRecord](cdc))
+	k.OwnHeights = collections.NewMap(sb, types.OwnHeightsKey, "own_heights", collections.Int64Key, collections.Uint64Value)
 	k.Flow = flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey, types.FlowLastKey)
 	schema, err := sb.Build()
 	if err != nil {

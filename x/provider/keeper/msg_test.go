@@ -465,18 +465,4 @@ func TestManyConsumers(t *testing.T) {
 	require.NoError(t, cs[1].Stake(u, 1, 333))
 	f.NextBlock()
 
-	// The hard case, as far as it needs no burn: a slash of 1,725 on one of them, settled.
-	require.NoError(t, cs[1].Unstake(u, 1, 333))
-	id, err := f.Provider.ActivePools.Get(f.Ctx, poolKey("c", 1))
-	require.NoError(t, err)
-	pool, err := f.Provider.Pools.Get(f.Ctx, id)
-	require.NoError(t, err)
-	require.Equal(t, "1725", pool.Slash(sdkmath.LegacyNewDecWithPrec(30, 2)).String())
-	require.NoError(t, f.Provider.Pools.Set(f.Ctx, id, pool))
-	require.NoError(t, f.Provider.Marked.Set(f.Ctx, u))
-	f.NextBlock()
-	col = f.Collateral(u)
-	require.Equal(t, "1725", col.Debt.String())
-	require.True(t, col.Required.LTE(col.Collateral), "%s, %s", col.Required, col.Collateral)
-	require.False(t, col.Barred, "a slash explains it")
 }

@@ -56,51 +56,48 @@ func (k *Keeper) MarkSlashed(ctx context.Context, consAddr sdk.ConsAddress) erro
 	return k.NativeSlashes.Set(ctx, valAddr, walk)
 }
 
-// runNativeSlashes moves the walks over slashed validators of this chain on by at most steps records, each by its share,
-// and returns the steps taken.
-func (k *Keeper) runNativeSlashes(ctx sdk.Context, steps int) (taken int, err error) {
+// runNativeSlashes moves the walks over slashed validators of this chain on by at most steps records, each by its share.
+func (k *Keeper) runNativeSlashes(ctx sdk.Context, steps int) error {
 	if k.stakingPages == nil {
-		return 0, nil
+		return nil
 	}
 	validators, err := mapKeys(ctx, k.NativeSlashes, nil, steps)
 	if err != nil || len(validators) == 0 {
-		return 0, err
+		return err
 	}
 	share := max(steps/len(validators), 1)
 	for _, valAddr := range validators {
 		k.attempt(ctx, "native slash", k.valString(valAddr), func(ctx sdk.Context) error {
-			n, err := k.walkNativeSlash(ctx, valAddr, share)
-			taken += n
-			return err
+			return k.walkNativeSlash(ctx, valAddr, share)
 		})
 	}
-	return taken, nil
+	return nil
 }
 
-// walkNativeSlash moves one walk on by at most limit records and returns their number.
-func (k *Keeper) walkNativeSlash(ctx sdk.Context, valAddr sdk.ValAddress, limit int) (taken int, err error) {
+// walkNativeSlash moves one walk on by at most limit records.
+func (k *Keeper) walkNativeSlash(ctx sdk.Context, valAddr sdk.ValAddress, limit int) error {
 	w, err := k.NativeSlashes.Get(ctx, valAddr)
 	if err != nil {
-		return 1, err
+		return err
 	}
-	for taken < limit {
-		delegators, next, err := k.nativePage(ctx, w, limit-taken)
+	for limit > 0 {
+		delegators, next, err := k.nativePage(ctx, w, limit)
 		if err != nil {
-			return taken + 1, err
+			return err
 		}
-		taken += max(len(delegators), 1)
+		limit -= max(len(delegators), 1)
 		for _, delegator := range delegators {
 			delAddr, err := k.accounts.AddressCodec().StringToBytes(delegator)
 			if err != nil {
-				return taken, err
+				return err
 			}
 			if known, err := k.Accounts.Has(ctx, delAddr); err != nil {
-				return taken, err
+				return err
 			} else if !known {
 				continue
 			}
 			if err := k.mark(ctx, delAddr); err != nil {
-				return taken, err
+				return err
 			}
 		}
 		w.NextKey = next
@@ -111,11 +108,11 @@ func (k *Keeper) walkNativeSlash(ctx sdk.Context, valAddr sdk.ValAddress, limit 
 			continue
 		}
 		if !w.Again {
-			return taken, k.NativeSlashes.Remove(ctx, valAddr)
+			return k.NativeSlashes.Remove(ctx, valAddr)
 		}
 		w.Stage, w.Again = nativeDelegations, false
 	}
-	return taken, k.NativeSlashes.Set(ctx, valAddr, w)
+	return k.NativeSlashes.Set(ctx, valAddr, w)
 }
 
 // nativePage returns the delegators of the walk's next page and the key of the page after it, empty at the stage's end.

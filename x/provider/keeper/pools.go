@@ -177,11 +177,13 @@ func (k *Keeper) unstake(ctx context.Context, l *ledger, r *ref, amount sdkmath.
 	return claim, nil
 }
 
-// cut shrinks active positions at once to what collateral backs: first all of them until the budgets fit, then those on
-// a consumer whose lien exceeds the collateral.
+// cut shrinks active positions at once to what the collateral backs once the debt is paid: first all of them until the
+// budgets fit, by k = max(0, (1 − native_ratio)·collateral − unbonding budgets)/active budgets, rounded down; then those
+// on a consumer whose lien exceeds the collateral, to collateral − its unbonding part.
 func (k *Keeper) cut(ctx context.Context, l *ledger, collateral sdkmath.Int) error {
 	active, unbonding := l.budgets()
-	allowed := sdkmath.MaxInt(types.BudgetRoom(l.account.Debt, collateral, l.nativeRatio).Sub(unbonding), sdkmath.ZeroInt())
+	limit := l.afterDebt(collateral)
+	allowed := sdkmath.MaxInt(types.BudgetRoom(sdkmath.ZeroInt(), limit, l.nativeRatio).Sub(unbonding), sdkmath.ZeroInt())
 	if active.GT(allowed) {
 		err := k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
 			value := types.MulRatioFloor(r.value(), allowed, active)
@@ -193,7 +195,6 @@ func (k *Keeper) cut(ctx context.Context, l *ledger, collateral sdkmath.Int) err
 			return err
 		}
 	}
-	limit := sdkmath.MaxInt(collateral.Sub(l.account.Debt), sdkmath.ZeroInt())
 	for _, x := range l.liens() {
 		target := sdkmath.MaxInt(limit.Sub(x.unbonding), sdkmath.ZeroInt())
 		if !x.active.GT(target) {

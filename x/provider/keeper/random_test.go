@@ -21,15 +21,14 @@ func TestRandomActions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { randomActions(t, false) })
 }
 
-// TestRandomSlashes does the same while native validators, pools and batches are slashed. What is slashed is not burned
-// yet: it stays debt.
+// TestRandomSlashes does the same while native validators, pools and batches are slashed. In the end everything owed is
+// burned, or a shortfall of those who have nothing left.
 func TestRandomSlashes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { randomActions(t, true) })
 }
 
-// randomSlash slashes a pool or batch, or a native validator, and marks who may be concerned, as the walks that follow a
-// slash do.
-func randomSlash(t *rapid.T, f *testutil.Fixture, vals []sdk.ValAddress, actors []sdk.AccAddress) {
+// randomSlash slashes a pool or batch, or a native validator.
+func randomSlash(t *rapid.T, f *testutil.Fixture, vals []sdk.ValAddress) {
 	fraction := sdkmath.LegacyNewDecWithPrec(rapid.Int64Range(1, 30).Draw(t, "slash"), 2)
 	g, err := f.Provider.ExportGenesis(f.Ctx)
 	require.NoError(t, err)
@@ -41,19 +40,12 @@ func randomSlash(t *rapid.T, f *testutil.Fixture, vals []sdk.ValAddress, actors 
 		_, err := f.Provider.SlashOne(f.Ctx, r.Id, fraction)
 		require.NoError(t, err)
 	} else {
-		v, err := f.Staking.GetValidator(f.Ctx, vals[rapid.IntRange(0, len(vals)-1).Draw(t, "slashed")])
+		val := vals[rapid.IntRange(0, len(vals)-1).Draw(t, "slashed")]
+		v, err := f.Staking.GetValidator(f.Ctx, val)
 		require.NoError(t, err)
-		cons, err := v.GetConsAddr()
-		require.NoError(t, err)
-		height := f.Ctx.BlockHeight() - rapid.Int64Range(0, 3).Draw(t, "ago")
+		ago := rapid.Int64Range(0, 3).Draw(t, "ago")
 		if !v.IsUnbonded() {
-			_, err = f.Staking.Slash(f.Ctx, cons, height, v.ConsensusPower(sdk.DefaultPowerReduction), fraction)
-			require.NoError(t, err)
-		}
-	}
-	for _, u := range actors {
-		if known, err := f.Provider.Accounts.Has(f.Ctx, u); err == nil && known {
-			require.NoError(t, f.Provider.Marked.Set(f.Ctx, u))
+			f.NativeSlash(val, ago, fraction.String())
 		}
 	}
 }
@@ -94,7 +86,7 @@ func randomActions(t *rapid.T, slashes bool) {
 			u, v, c := actors[pick("actor", len(actors))], vals[pick("native validator", 2)], consumers[pick("consumer", 2)]
 			n, amount := 1+pick("validator", 2), rapid.Int64Range(1, 4_000).Draw(t, "amount")
 			if slashes && pick("slash", 6) == 0 {
-				randomSlash(t, f, vals, actors)
+				randomSlash(t, f, vals)
 				continue
 			}
 			switch pick("kind", 9) {
@@ -165,10 +157,9 @@ func randomActions(t *rapid.T, slashes bool) {
 	require.NoError(t, err)
 	require.Empty(t, g.Pools)
 	require.Empty(t, g.Positions)
-	if slashes {
-		return // debt keeps holds and accounts
-	}
 	require.Empty(t, g.Holds)
+	require.Equal(t, g.Totals.Owed.String(), g.Totals.Burned.Add(g.Totals.Shortfall).String())
+	require.True(t, g.Totals.Debt.IsZero() && g.Totals.Debtors == 0, "%s of %d", g.Totals.Debt, g.Totals.Debtors)
 	for _, a := range g.Accounts {
 		require.False(t, a.Account.Barred)
 	}

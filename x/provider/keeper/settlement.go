@@ -50,7 +50,11 @@ func (k *Keeper) saveDebt(ctx context.Context, l *ledger) error {
 			t.Debtors++
 		}
 	})
-	if err != nil || !begins {
+	if err != nil {
+		return err
+	}
+	// What it owes may need entries that were free until now.
+	if err := k.mark(ctx, l.delAddr); err != nil || !begins {
 		return err
 	}
 	l.account.DebtSince, l.accountDirty = now(ctx), true

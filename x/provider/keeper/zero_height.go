@@ -46,6 +46,9 @@ func (k *Keeper) PrepareForZeroHeight(ctx context.Context) error {
 	if err := k.LastNativeSlash.Remove(ctx); err != nil {
 		return err
 	}
+	if err := k.OwnHeights.Clear(ctx, nil); err != nil {
+		return err
+	}
 	return k.Flow.Clear(ctx)
 }
 

@@ -97,6 +97,9 @@ type Fixture struct {
 	// Broken lists delegators, as bytes, whose native delegations cannot be read by the module: it panics.
 	Broken map[string]bool
 
+	// Unburnable lists delegators, as bytes, whose native delegations cannot be taken by the module: it panics.
+	Unburnable map[string]bool
+
 	// NoInvariants leaves out the check of invariants at the end of every block.
 	NoInvariants bool
 
@@ -136,9 +139,11 @@ func New(tb TB) *Fixture {
 	f.Staking = stakingkeeper.NewKeeper(cdc, service(stakingtypes.StoreKey), f.Accounts, f.Bank, authority, valCodec, consCodec)
 	f.Slashing = slashingkeeper.NewKeeper(cdc, enc.Amino, service(slashingtypes.StoreKey), f.Staking, authority)
 	f.Distr = distrkeeper.NewKeeper(cdc, service(distrtypes.StoreKey), f.Accounts, f.Bank, f.Staking, authtypes.FeeCollectorName, authority)
-	f.Broken = map[string]bool{}
-	f.Provider = keeper.NewKeeper(cdc, service(types.StoreKey), authority, f.Accounts, f.Bank, brokenStaking{f.Staking, f.Broken}, nil)
+	f.Broken, f.Unburnable = map[string]bool{}, map[string]bool{}
+	f.Provider = keeper.NewKeeper(cdc, service(types.StoreKey), authority, f.Accounts, f.Bank, brokenStaking{f.Staking, f.Broken, f.Unburnable}, nil)
 	f.Provider.ConnectSlashing(f.Slashing)
+	f.Provider.ConnectStakingQuerier(stakingkeeper.NewQuerier(f.Staking))
+	f.Provider.ConnectDistribution(f.Distr)
 	f.IBC.Module = ibctm.NewLightClientModule(cdc, clienttypes.NewStoreProvider(service(ibcexported.StoreKey)))
 	f.Provider.ConnectIBC(f.IBC, f.IBC, f.IBC)
 	f.Staking.SetHooks(stakingtypes.NewMultiStakingHooks(f.Distr.Hooks(), f.Slashing.Hooks(), f.Provider.Hooks()))
@@ -163,7 +168,15 @@ func New(tb TB) *Fixture {
 // brokenStaking is x/staking's keeper with a fault.
 type brokenStaking struct {
 	*stakingkeeper.Keeper
-	broken map[string]bool
+	broken, unburnable map[string]bool
+}
+
+// Unbond panics for delegators that are unburnable.
+func (s brokenStaking) Unbond(ctx context.Context, delegator sdk.AccAddress, val sdk.ValAddress, shares sdkmath.LegacyDec) (sdkmath.Int, error) {
+	if s.unburnable[string(delegator)] {
+		panic("unburnable")
+	}
+	return s.Keeper.Unbond(ctx, delegator, val, shares)
 }
 
 // IterateDelegatorDelegations panics for delegators that are broken.
@@ -279,6 +292,21 @@ func (f *Fixture) Redelegate(addr sdk.AccAddress, from, to sdk.ValAddress, amoun
 		_, err := f.StakingMsgs.BeginRedelegate(ctx, stakingtypes.NewMsgBeginRedelegate(addr.String(), from.String(), to.String(), sdk.NewInt64Coin(Denom, amount)))
 		return err
 	})
+}
+
+// NativeSlash slashes a native validator for an infraction so many blocks ago, as x/slashing over the wired decorator does
+// with power, and marks it.
+func (f *Fixture) NativeSlash(val sdk.ValAddress, ago int64, fraction string) sdkmath.Int {
+	f.Helper()
+	v, err := f.Staking.GetValidator(f.Ctx, val)
+	require.NoError(f, err)
+	cons, err := v.GetConsAddr()
+	require.NoError(f, err)
+	power := v.ConsensusPower(f.Staking.PowerReduction(f.Ctx))
+	burned, err := f.Staking.Slash(f.Ctx, cons, f.Ctx.BlockHeight()-ago, power, sdkmath.LegacyMustNewDecFromStr(fraction))
+	require.NoError(f, err)
+	require.NoError(f, f.Provider.MarkSlashed(f.Ctx, cons))
+	return burned
 }
 
 // CancelUndelegation cancels a native unbonding entry.

@@ -65,6 +65,9 @@ func (g GenesisState) Validate() error {
 	if err := g.validatePools(known); err != nil {
 		return err
 	}
+	if err := g.validateSettlement(); err != nil {
+		return err
+	}
 	if err := g.validateSlashes(known); err != nil {
 		return err
 	}
