@@ -21,7 +21,7 @@ help: ## Show this list
 
 ## Programs
 
-.PHONY: build relayer install demo
+.PHONY: build relayer hostile install demo
 
 build: ## Build the chain and the local network: build/bin/meshd, build/bin/meshnet
 	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/meshd ./cmd/meshnet
@@ -35,7 +35,10 @@ $(BIN)/rly: tools/relayer/go.mod tools/relayer/go.sum
 	cd tools/relayer && go build -o ../../$@ github.com/cosmos/relayer/v2
 	@touch $@
 
-demo: build relayer ## Run a mesh of chains on this machine; KEEP=1 leaves it running
+hostile: ## Build the chain that lies, for the demo: build/bin/meshd-hostile
+	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./internal/hostile/meshd-hostile
+
+demo: build relayer hostile ## Run a mesh of chains on this machine; KEEP=1 leaves it running
 	$(BIN)/meshnet demo $(if $(KEEP),--keep)
 
 ## Tests
@@ -53,8 +56,8 @@ test-integration: ## Several chains in one process, over ibctesting
 test-model: ## Traces of the Quint model replayed against the keepers
 	$(GOTEST) -timeout 15m ./tests/model/...
 
-test-system: build relayer ## Real nodes and a real relayer as processes
-	MESH_BIN=$(CURDIR)/$(BIN) $(GOTEST) -count=1 -timeout 15m ./tests/system/...
+test-system: build relayer hostile ## Real nodes and a real relayer as processes
+	MESH_BIN=$(CURDIR)/$(BIN) $(GOTEST) -count=1 -timeout 25m ./tests/system/...
 
 bench: ## Benchmarks; BENCH selects some, BENCHFLAGS takes more
 	go test -vet=off -run '^$$' -bench '$(or $(BENCH),.)' -benchmem $(BENCHFLAGS) ./...

@@ -52,13 +52,13 @@ func Up(ctx context.Context, topo *Topology, opts Options) (*Network, error) {
 	if err := topo.Validate(); err != nil {
 		return nil, err
 	}
-	meshd, err := findBinary("meshd", opts.Meshd)
+	meshd, err := FindBinary("meshd", opts.Meshd)
 	if err != nil {
 		return nil, err
 	}
 	rly := ""
 	if len(topo.links()) > 0 {
-		if rly, err = findBinary("rly", opts.Rly); err != nil {
+		if rly, err = FindBinary("rly", opts.Rly); err != nil {
 			return nil, err
 		}
 	}
@@ -435,8 +435,8 @@ func StopStarting(home string, timeout time.Duration) (bool, error) {
 	return true, nil
 }
 
-// findBinary returns the absolute path of a program.
-func findBinary(name, given string) (string, error) {
+// FindBinary returns the absolute path of a program, given or looked for as Options say.
+func FindBinary(name, given string) (string, error) {
 	check := func(path string) (string, error) {
 		path, err := filepath.Abs(path)
 		if err != nil {

@@ -76,12 +76,15 @@ func (n *Node) PID() int {
 }
 
 // Start starts the node's process; it does not wait for it to answer.
-func (n *Node) Start() error {
+func (n *Node) Start() error { return n.StartWith(n.Chain.net.state.Meshd) }
+
+// StartWith is Start with another binary than the network's.
+func (n *Node) StartWith(meshd string) error {
 	if n.Running() {
 		return nil
 	}
 	net := n.Chain.net
-	pid, err := net.launcher.start(n.Log, n.Chain.env(), net.state.Meshd, "start", "--home", n.Home, "--log_no_color")
+	pid, err := net.launcher.start(n.Log, n.Chain.env(), meshd, "start", "--home", n.Home, "--log_no_color")
 	if err != nil {
 		return stepErr(n.Chain.ID, "start "+n.Moniker, n.Log, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"cosmossdk.io/log/v2"
 
+	"github.com/cosmos/cosmos-sdk/baseapp"
 	"github.com/cosmos/cosmos-sdk/client/flags"
 	"github.com/cosmos/cosmos-sdk/server"
 	serverconfig "github.com/cosmos/cosmos-sdk/server/config"
@@ -17,8 +18,13 @@ import (
 	"github.com/mesh-security/mesh/app"
 )
 
-// createApp implements servertypes.AppCreator.
-func createApp(logger log.Logger, db dbm.DB, appOpts servertypes.AppOptions) servertypes.Application {
+// AppConstructor makes the application that a node runs; app.New is one.
+type AppConstructor func(
+	logger log.Logger, db dbm.DB, loadLatest bool, appOpts servertypes.AppOptions, options ...func(*baseapp.BaseApp),
+) *app.App
+
+// create implements servertypes.AppCreator.
+func (newApp AppConstructor) create(logger log.Logger, db dbm.DB, appOpts servertypes.AppOptions) servertypes.Application {
 	// The SDK leaves it to the application to honour this setting. Running sequentially while the operator
 	// believes otherwise would be worse than not running.
 	executor := cast.ToString(appOpts.Get(server.FlagBlockExecutor))
@@ -26,11 +32,11 @@ func createApp(logger log.Logger, db dbm.DB, appOpts servertypes.AppOptions) ser
 		panic(fmt.Errorf("%s %q is not supported; use %q",
 			server.FlagBlockExecutor, executor, serverconfig.BlockExecutorSequential))
 	}
-	return app.New(logger, db, true, appOpts, server.DefaultBaseappOptions(appOpts)...)
+	return newApp(logger, db, true, appOpts, server.DefaultBaseappOptions(appOpts)...)
 }
 
-// exportApp implements servertypes.AppExporter.
-func exportApp(
+// export implements servertypes.AppExporter.
+func (newApp AppConstructor) export(
 	logger log.Logger, db dbm.DB, height int64, forZeroHeight bool, jailAllowed []string,
 	appOpts servertypes.AppOptions, modulesToExport []string,
 ) (servertypes.ExportedApp, error) {
@@ -39,7 +45,7 @@ func exportApp(
 	}
 
 	latest := height == -1
-	chain := app.New(logger, db, latest, appOpts)
+	chain := newApp(logger, db, latest, appOpts)
 	if !latest {
 		if err := chain.LoadHeight(height); err != nil {
 			return servertypes.ExportedApp{}, err

@@ -21,21 +21,21 @@ import (
 )
 
 // addCommands adds what is not derived from the modules' services.
-func addCommands(rootCmd *cobra.Command, template *app.App, home string) {
+func addCommands(rootCmd *cobra.Command, template *app.App, newApp AppConstructor, home string) {
 	rootCmd.AddCommand(
 		initCommand(template.BasicModuleManager, home),
 		genutilcli.Commands(template.GetTxConfig(), template.BasicModuleManager, home),
 		cmd.ConfigCommand(),
 		debug.Cmd(),
 		keys.Commands(),
-		pruning.Cmd(createApp, home),
-		snapshot.Cmd(createApp),
+		pruning.Cmd(newApp.create, home),
+		snapshot.Cmd(newApp.create),
 		server.StatusCommand(),
 		queryCommand(),
 		txCommand(),
 		watchCommand(),
 	)
-	server.AddCommands(rootCmd, home, createApp, exportApp, func(*cobra.Command) {})
+	server.AddCommands(rootCmd, home, newApp.create, newApp.export, func(*cobra.Command) {})
 }
 
 // initCommand is the SDK's, with our staking denom as its default.

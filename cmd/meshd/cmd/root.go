@@ -25,7 +25,10 @@ import (
 )
 
 // Execute runs the command that args, without the program's name, ask for.
-func Execute(args []string) error {
+func Execute(args []string) error { return ExecuteFor(args, app.New) }
+
+// ExecuteFor is Execute for a chain that is made otherwise.
+func ExecuteFor(args []string, newApp AppConstructor) error {
 	if version.Name == "" { // built without the linker flags of the Makefile
 		version.Name, version.AppName = "mesh", app.Name
 	}
@@ -38,7 +41,7 @@ func Execute(args []string) error {
 	}
 	sdk.GetConfig().Seal()
 
-	rootCmd, err := newRootCmd(id)
+	rootCmd, err := newRootCmd(id, newApp)
 	if err != nil {
 		return err
 	}
@@ -49,7 +52,7 @@ func Execute(args []string) error {
 // newRootCmd returns the root command for the chain of id.
 //
 // CONTRACT: the global config is set and sealed.
-func newRootCmd(id identity) (*cobra.Command, error) {
+func newRootCmd(id identity, newApp AppConstructor) (*cobra.Command, error) {
 	// An application that is never started knows the codecs, the modules' default genesis and their commands.
 	template := app.New(log.NewNopLogger(), dbm.NewMemDB(), true, noOptions{})
 	encoding := template.EncodingConfig()
@@ -89,7 +92,7 @@ func newRootCmd(id identity) (*cobra.Command, error) {
 	rootCmd.PersistentFlags().String(keyBech32Prefix, id.Bech32Prefix,
 		"prefix of addresses; a new home remembers it in app.toml (environment: "+envPrefix+"_BECH32_PREFIX)")
 
-	addCommands(rootCmd, template, id.Home)
+	addCommands(rootCmd, template, newApp, id.Home)
 	if err := template.AutoCLIOptions(baseCtx).EnhanceRootCommand(rootCmd); err != nil {
 		return nil, err
 	}
