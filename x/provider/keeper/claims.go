@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 
 	"cosmossdk.io/collections"
 	sdkmath "cosmossdk.io/math"
@@ -71,6 +72,12 @@ func (k *Keeper) judgeClaim(ctx sdk.Context, consumer types.Consumer, p types.Pa
 	}
 	if latest, ok := k.latestHeight(ctx, rec.ClientId); ok && rec.Infraction.Compare(latest) > 0 {
 		return types.SLASH_STATUS_REFUSED, reasonFuture, nil
+	}
+	switch err := k.checkEvidenceAge(ctx, rec.ClientId, p, types.ChainRecord{}, rec.Infraction); {
+	case errors.Is(err, types.ErrEvidenceTooOld):
+		return types.SLASH_STATUS_REFUSED, reasonTooOld, nil
+	case err != nil:
+		return 0, "", err
 	}
 	stake, err := k.stakeOf(ctx, rec.ClientId, rec.Validator)
 	if err != nil {

@@ -41,6 +41,7 @@ func (k *Keeper) applyValidator(ctx sdk.Context, consumer types.Consumer, p *typ
 	if v.Status != meshtypes.VALIDATOR_STATUS_TOMBSTONED { // tombstoned is final
 		v.Status = report.Status
 	}
+	closed := tombstoned && !v.Closed
 	v.Closed = v.Closed || tombstoned
 	if err := k.applyKey(ctx, cfg, &v, report); err != nil {
 		return err
@@ -59,8 +60,10 @@ func (k *Keeper) applyValidator(ctx sdk.Context, consumer types.Consumer, p *typ
 			return err
 		}
 	}
-	if tombstoned {
+	if closed {
 		k.emit(ctx, &types.EventValidatorClosed{ConsumerId: cfg.ClientId, Validator: cfg.FormatValidator(report.Operator)})
+	}
+	if tombstoned {
 		return k.convertPool(ctx, cfg.ClientId, report.Operator)
 	}
 	if !relist {

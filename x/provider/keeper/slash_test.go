@@ -276,6 +276,14 @@ func TestLogEntriesRefused(t *testing.T) {
 		{"validator with no stake", "no stake answers", func(s *slasher) meshtypes.SlashEntry {
 			require.NoError(s, s.c.Unstake(s.u, 1, 1_000_000))
 			s.f.Skip(5 * 7 * day)
+			s.client(latest + 9)
+			return s.entry(1, downtime, latest+9, "0.01")
+		}},
+		{"too old", "too old", func(s *slasher) meshtypes.SlashEntry {
+			for h := uint64(latest); h < latest+400; h++ { // records of heights come with batch epochs
+				s.client(h)
+				s.f.NextBlockAfter(time.Hour)
+			}
 			return s.entry(1, downtime, offence, "0.01")
 		}},
 		{"paused", "paused", func(s *slasher) meshtypes.SlashEntry {
@@ -893,16 +901,22 @@ func TestBatchesAnswer(t *testing.T) {
 	}
 	id := s.claim(1, downtime, stakedAt-1, "0.001")
 	s.want(id, refused, "0", "no stake answers")
-	// Matured: free.
-	s.f.NextBlockAfter(s.batch(1).Batch.MaturesAt.Sub(s.f.Ctx.BlockTime()))
-	id = s.claim(1, downtime, stakedAt, "0.001")
-	tokens := s.batch(1).Tokens
-	s.f.NextBlock()
-	rec := s.slash(id)
-	require.Equal(t, executed, rec.Status)
-	require.Less(t, rec.Amount.Int64(), int64(600), "of the pool alone")
-	require.Equal(t, sdkmath.NewInt(600_000).Sub(s.c.Pool(1).Tokens).IsPositive(), true)
-	_ = tokens
+}
+
+// TestMaturedBatchIsFree: also if the claim comes in the very block in which it matures.
+func TestMaturedBatchIsFree(t *testing.T) {
+	for _, tc := range []struct {
+		before time.Duration
+		amount string
+	}{{0, "600"}, {time.Second, "1000"}} {
+		s, b := unexecuted(t, 0)
+		s.f.NextBlockAfter(b.MaturesAt.Add(-tc.before).Sub(s.f.Ctx.BlockTime()))
+		id := s.claim(1, downtime, recent, "0.001")
+		s.f.NextBlock()
+		s.want(id, executed, tc.amount, "")
+		s.f.Blocks(3)
+		require.Empty(t, s.c.Batches())
+	}
 }
 
 func mustInt(t *testing.T, s string) float64 {
@@ -912,17 +926,20 @@ func mustInt(t *testing.T, s string) float64 {
 	return float64(i.Int64())
 }
 
-// delayed sets a batch of 400,000 up that is about to mature, with a claim delay of a day.
-func delayed(t *testing.T) (*slasher, types.Batch) {
+// recent is a height that the client learned of shortly before the end of unexecuted.
+const recent = latest + 1_234
+
+// unexecuted sets a batch of 400,000 up whose execution was never reported, an hour before it matures. It answers for any
+// height.
+func unexecuted(t *testing.T, delay time.Duration) (*slasher, types.Batch) {
 	t.Helper()
-	s := newSlasher(t, func(c *types.ConsumerConfig) { c.SlashPolicy.UnprovenDelay = day; c.Guardian = testutilGuardian })
+	s := newSlasher(t, func(c *types.ConsumerConfig) { c.SlashPolicy.UnprovenDelay = delay; c.Guardian = testutilGuardian })
 	require.NoError(t, s.c.Unstake(s.u, 1, 400_000))
-	s.f.NextBlockAfter(s.batch(1).Batch.ClosesAt.Sub(s.f.Ctx.BlockTime()))
-	s.f.NextBlock()
-	s.f.Epoch()
-	s.c.Relay()
-	s.c.Execute(1)
+	s.until(s.batch(1).Batch.ClosesAt)
+	s.until(s.batch(1).Batch.LatestMaturity().Add(-day))
+	s.client(recent)
 	b := *s.batch(1).Batch
+	require.False(t, b.StartedAt.IsZero())
 	s.f.NextBlockAfter(b.MaturesAt.Sub(s.f.Ctx.BlockTime()) - time.Hour)
 	return s, b
 }
@@ -936,22 +953,17 @@ func (s *slasher) until(at time.Time) {
 
 // TestClaimDelaysBatches: only those that answer and had not matured when it arrived, each at most by the delay.
 func TestClaimDelaysBatches(t *testing.T) {
-	s, b := delayed(t)
-	h := b.ExecutedHeight.Height
-	other := s.claim(1, downtime, h+2, "0.001") // for which the batch does not answer
-	id := s.claim(1, downtime, h, "0.001")
+	s, b := unexecuted(t, day)
+	id := s.claim(1, downtime, recent, "0.001")
 	s.f.NextBlock()
 	s.until(b.MaturesAt)
 	require.False(t, s.batch(1).Batch.Matured)
 	require.Equal(t, s.slash(id).DueAt, s.batch(1).Batch.DelayedUntil)
 	require.Equal(t, s.batch(1).Batch.DelayedUntil, s.batch(1).Batch.LatestMaturity())
 	// One that comes while it waits counts too, but not longer than the delay after its own maturity.
-	double := s.claim(1, doubleSign, h, "0.001")
+	double := s.claim(1, doubleSign, recent, "0.001")
 	s.until(s.slash(id).DueAt)
-	s.want(other, executed, "600", "")
-	rec := s.slash(id)
-	require.Equal(t, executed, rec.Status)
-	require.InDelta(t, 1_000, rec.Amount.Int64(), 2)
+	s.want(id, executed, "1000", "")
 	require.False(t, s.batch(1).Batch.Matured)
 	require.Equal(t, b.MaturesAt.Add(day), s.batch(1).Batch.DelayedUntil)
 	s.until(b.MaturesAt.Add(day))
@@ -961,10 +973,28 @@ func TestClaimDelaysBatches(t *testing.T) {
 	require.NoError(t, s.f.Provider.CheckInvariants(s.f.Ctx))
 }
 
+// TestClaimForWhichABatchDoesNotAnswer does not delay it.
+func TestClaimForWhichABatchDoesNotAnswer(t *testing.T) {
+	s := newSlasher(t, func(c *types.ConsumerConfig) { c.SlashPolicy.UnprovenDelay = day })
+	require.NoError(t, s.c.Unstake(s.u, 1, 400_000))
+	s.until(s.batch(1).Batch.ClosesAt)
+	s.f.Epoch()
+	s.c.Relay()
+	s.c.Execute(1)
+	b := *s.batch(1).Batch
+	s.f.NextBlockAfter(b.MaturesAt.Sub(s.f.Ctx.BlockTime()) - time.Hour)
+	s.client(recent)
+	id := s.claim(1, downtime, recent, "0.001")
+	s.until(b.MaturesAt)
+	s.f.Blocks(2)
+	require.Empty(t, s.c.Batches())
+	s.want(id, pending, "0", "")
+}
+
 // TestVetoFreesBatches: a batch does not wait for what governance took away.
 func TestVetoFreesBatches(t *testing.T) {
-	s, b := delayed(t)
-	id := s.claim(1, downtime, stakedAt, "0.001")
+	s, b := unexecuted(t, day)
+	id := s.claim(1, downtime, recent, "0.001")
 	s.until(b.MaturesAt)
 	require.False(t, s.batch(1).Batch.Matured)
 	// The guardian delays the claim, but not the batch beyond its own delay.
@@ -990,12 +1020,12 @@ func TestStopWithoutDelay(t *testing.T) {
 
 // TestMassProofDelaysBatches: what was proved does not mature while it waits for a veto.
 func TestMassProofDelaysBatches(t *testing.T) {
-	s, b := delayed(t)
+	s, b := unexecuted(t, day)
 	require.NoError(t, s.c.Unstake(s.w, 2, 1)) // some other batch
-	rec, err := s.f.Provider.RecordProof(s.f.Ctx, client, testutil.Operator(2), at(stakedAt+1), s.u, true)
+	rec, err := s.f.Provider.RecordProof(s.f.Ctx, client, testutil.Operator(2), at(recent), s.u, true)
 	require.NoError(t, err)
 	require.Equal(t, pending, rec.Status)
-	rec, err = s.f.Provider.RecordProof(s.f.Ctx, client, testutil.Operator(1), at(stakedAt+1), s.w, true)
+	rec, err = s.f.Provider.RecordProof(s.f.Ctx, client, testutil.Operator(1), at(recent), s.w, true)
 	require.NoError(t, err)
 	require.Equal(t, pending, rec.Status)
 	_, err = s.f.Msgs.StopSlash(s.f.Ctx, &types.MsgStopSlash{Signer: testutilGuardian, SlashId: rec.Id})
