@@ -434,14 +434,12 @@ func (a *fakeApp) update(msg *clienttypes.MsgUpdateClient) error {
 	return nil
 }
 
-func (a *fakeApp) judge(msg sdk.Msg, consumerID string, height int64) error {
+func (a *fakeApp) judge(consumerID string) error {
 	switch {
 	case a.judgement != nil:
 		return a.judgement
 	case consumerID != fakeClientID:
 		return providertypes.ErrUnknownConsumer
-	case a.client.LatestHeight.RevisionHeight < uint64(height):
-		return providertypes.ErrEvidenceFuture
 	}
 	return nil
 }
@@ -461,12 +459,15 @@ func (a *fakeApp) doubleVote(msg *providertypes.MsgSubmitDoubleVote, simulate bo
 	if err != nil {
 		return providertypes.ErrInvalidEvidence.Wrap(err.Error())
 	}
-	if err := a.judge(msg, msg.ConsumerId, ev.VoteA.Height); err != nil {
+	if err := a.judge(msg.ConsumerId); err != nil {
 		return err
+	}
+	if a.client.LatestHeight.RevisionHeight < uint64(ev.VoteA.Height) {
+		return providertypes.ErrEvidenceFuture
 	}
 	for _, info := range a.validators {
 		for _, record := range info.Validator.Keys {
-			if !bytes.Equal(addressOf(record.Key), ev.VoteA.ValidatorAddress) {
+			if address, ok := record.Address(); !ok || !bytes.Equal(address, ev.VoteA.ValidatorAddress) {
 				continue
 			}
 			for _, vote := range []*cmttypes.Vote{ev.VoteA, ev.VoteB} {
@@ -485,7 +486,7 @@ func (a *fakeApp) misbehaviour(msg *providertypes.MsgSubmitMisbehaviour, simulat
 	if err := m.ValidateBasic(); err != nil {
 		return providertypes.ErrInvalidMisbehaviour.Wrap(err.Error())
 	}
-	if err := a.judge(msg, msg.ConsumerId, m.Header1.Header.Height); err != nil {
+	if err := a.judge(msg.ConsumerId); err != nil {
 		return err
 	}
 	var signed [2]*cmttypes.SignedHeader

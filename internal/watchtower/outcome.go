@@ -36,13 +36,14 @@ func (e *chainError) is(target *errorsmod.Error) bool {
 	return e.codespace == target.Codespace() && e.code == target.ABCICode()
 }
 
-// final are the refusals that the same evidence will meet for ever. Not among them: what another report, client update
-// or pass of time may heal, such as an unknown key, one that does not prove yet, or a height above the client's.
+// final are the refusals that the same evidence will meet for ever. Not among them: what another report, a client update,
+// the pass of time or an operator who vouches for a key may heal, such as an unknown key, one that does not prove yet or
+// not for that height, or a height above the client's.
 var final = []*errorsmod.Error{
 	providertypes.ErrUnknownConsumer, providertypes.ErrConsumerRemoved,
 	providertypes.ErrInvalidEvidence, providertypes.ErrEvidenceTooLarge, providertypes.ErrVotesDiffer,
 	providertypes.ErrVoteAddresses, providertypes.ErrEqualBlockIDs, providertypes.ErrEvidenceChainID,
-	providertypes.ErrVoteSignature, providertypes.ErrKeyHeight, providertypes.ErrEvidenceMinHeight,
+	providertypes.ErrVoteSignature, providertypes.ErrEvidenceMinHeight,
 	providertypes.ErrEvidenceTooOld, providertypes.ErrMisbehaviourClient, providertypes.ErrMisbehaviourHeights,
 	providertypes.ErrNoOffenders,
 }

@@ -1,6 +1,7 @@
 package watchtower
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -9,11 +10,6 @@ import (
 	"github.com/cosmos/cosmos-sdk/client"
 	"github.com/cosmos/cosmos-sdk/types/query"
 
-	"github.com/cometbft/cometbft/crypto"
-	"github.com/cometbft/cometbft/crypto/ed25519"
-	"github.com/cometbft/cometbft/crypto/secp256k1"
-
-	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
 
@@ -132,25 +128,8 @@ func (c connection) backed(ctx context.Context, consumerID string, offenders [][
 
 // hasKey reports whether one of the keys has one of the consensus addresses.
 func hasKey(keys []providertypes.KeyRecord, addresses [][]byte) bool {
-	for _, record := range keys {
-		address := addressOf(record.Key)
-		for _, offender := range addresses {
-			if address != nil && string(address) == string(offender) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// addressOf is a key's consensus address, nil for a type of key that validators do not have.
-func addressOf(key meshtypes.ConsensusKey) crypto.Address {
-	switch {
-	case key.Type == ed25519.KeyType && len(key.Key) == ed25519.PubKeySize:
-		return ed25519.PubKey(key.Key).Address()
-	case key.Type == secp256k1.KeyType && len(key.Key) == secp256k1.PubKeySize:
-		return secp256k1.PubKey(key.Key).Address()
-	default:
-		return nil
-	}
+	return slices.ContainsFunc(keys, func(record providertypes.KeyRecord) bool {
+		address, ok := record.Address()
+		return ok && slices.ContainsFunc(addresses, func(offender []byte) bool { return bytes.Equal(address, offender) })
+	})
 }

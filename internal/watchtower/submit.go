@@ -300,7 +300,9 @@ func (s *submitter) messages(ctx context.Context, conn connection, ev *Evidence,
 	}
 	consumer := s.chains[ev.ChainID].nodes
 	var msgs []sdk.Msg
-	if client.behind(ev.ChainID, ev.Height) {
+	// Misbehaviour needs no update: its headers are verified from what the client has, and it must not be told which of
+	// them is true.
+	if ev.Kind == KindDoubleVote && client.behind(ev.ChainID, ev.Height) {
 		if client.status != exported.Active {
 			return nil, fmt.Errorf("client %s is at height %s and %s: it cannot be updated to %d",
 				consumerID, client.state.LatestHeight, client.status, ev.Height)

@@ -293,6 +293,7 @@ func TestSubmitJudgement(t *testing.T) {
 		{providertypes.ErrVoteSignature, StatusRefused, resultRefused},
 		{providertypes.ErrConsumerRemoved, StatusRefused, resultRefused},
 		{providertypes.ErrKeyNotProving, StatusPending, resultFailed},
+		{providertypes.ErrKeyHeight, StatusPending, resultFailed},
 		{providertypes.ErrUnknownKey, StatusPending, resultFailed},
 		{providertypes.ErrEvidenceFuture, StatusPending, resultFailed},
 		{sdkerrors.ErrInsufficientFunds, StatusPending, resultFailed},
@@ -556,6 +557,7 @@ func TestSubmitConflictingHeaders(t *testing.T) {
 		w.step(t)
 		require.Equal(t, resultAccepted, w.sub(t, found[0].Hash).Result, w.sub(t, found[0].Hash).Error)
 		require.Len(t, w.app.proofs, 1)
+		require.Zero(t, w.app.updates)
 		msg, ok := w.app.proofs[0].(*providertypes.MsgSubmitMisbehaviour)
 		require.True(t, ok)
 		require.Equal(t, fakeClientID, msg.Misbehaviour.ClientId)
