@@ -27,7 +27,7 @@ func (g GenesisState) validateSlashes(known func(string) error) error {
 	for _, r := range g.Pools {
 		p := r.Pool
 		if err := p.Since.Validate(); err != nil {
-			return errorsmod.Wrapf(err, "pool %d", r.Id)
+			return bad("pool %d: %s", r.Id, err)
 		}
 		if p.Flagged && !p.IsBatch() {
 			return bad("pool %d takes stake although it was punished for double signing", r.Id)
