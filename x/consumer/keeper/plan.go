@@ -230,7 +230,7 @@ func (k *Keeper) executeAll(ctx sdk.Context, params types.Params, v *view, chang
 		return outcome{}, err
 	}
 	for _, event := range ordered {
-		k.emit(ctx, event)
+		ctx.EventManager().EmitEvent(event.ToEvent())
 	}
 	return result, nil
 }

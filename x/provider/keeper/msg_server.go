@@ -71,10 +71,11 @@ func (s msgServer) CrossStake(ctx context.Context, msg *types.MsgCrossStake) (*t
 	if err := s.k.save(ctx, l); err != nil {
 		return nil, err
 	}
-	s.k.emit(ctx, &types.EventCrossStake{
+	event := &types.EventCrossStake{
 		Delegator: msg.Delegator, ConsumerId: msg.ConsumerId, Validator: msg.Validator,
 		Amount: msg.Amount.Amount, Shares: shares, PoolId: r.id,
-	})
+	}
+	sdk.UnwrapSDKContext(ctx).EventManager().EmitEvent(event.ToEvent())
 	return &types.MsgCrossStakeResponse{Shares: shares}, nil
 }
 

@@ -1,0 +1,19 @@
+package types
+
+import (
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
+)
+
+// ToEvent returns what sdk.TypedEventToEvent does, without reflection: that was a sixth of the message's time.
+func (m *EventCrossStake) ToEvent() sdk.Event {
+	return sdk.NewEvent("mesh.provider.v1.EventCrossStake",
+		sdk.Attribute{Key: "amount", Value: meshtypes.JSONInt(m.Amount)},
+		sdk.Attribute{Key: "consumer_id", Value: meshtypes.JSONString(m.ConsumerId)},
+		sdk.Attribute{Key: "delegator", Value: meshtypes.JSONString(m.Delegator)},
+		sdk.Attribute{Key: "pool_id", Value: meshtypes.JSONUint64(m.PoolId)},
+		sdk.Attribute{Key: "shares", Value: meshtypes.JSONInt(m.Shares)},
+		sdk.Attribute{Key: "validator", Value: meshtypes.JSONString(m.Validator)},
+	)
+}
