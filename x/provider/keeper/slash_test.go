@@ -176,7 +176,7 @@ const (
 
 // TestLogEntriesMalformed: what the codec refuses is an error acknowledgement that changes nothing.
 func TestLogEntriesMalformed(t *testing.T) {
-	for name, break_ := range map[string]func(*meshtypes.ConsumerReport){
+	for name, spoil := range map[string]func(*meshtypes.ConsumerReport){
 		"index 0":               func(r *meshtypes.ConsumerReport) { r.Slashes[0].Index = 0 },
 		"fraction negative":     func(r *meshtypes.ConsumerReport) { r.Slashes[0].NominalFraction = dec("-0.01") },
 		"fraction zero":         func(r *meshtypes.ConsumerReport) { r.Slashes[0].NominalFraction = dec("0") },
@@ -196,7 +196,7 @@ func TestLogEntriesMalformed(t *testing.T) {
 			s := newSlasher(t, nil)
 			m := s.c.Message()
 			m.Slashes = []meshtypes.SlashEntry{s.entry(1, downtime, offence, "0.001")}
-			break_(&m)
+			spoil(&m)
 			before := export(t, s.f)
 			_, isError := s.c.Send(m)
 			require.True(t, isError)
