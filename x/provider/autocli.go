@@ -78,6 +78,12 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 				},
 				{RpcMethod: "Accounts", Use: "accounts", Short: "List delegators with liens, debt or held entries"},
 				{RpcMethod: "Holds", Use: "holds", Short: "List native unbonding entries on hold"},
+				{RpcMethod: "Settlement", Use: "settlement", Short: "Show what was slashed, burned and fell short, and the queues"},
+				{
+					RpcMethod: "Debts", Use: "debts", Short: "List delegators that owe what was slashed, the longest waiting first",
+					Example: "debts --page-limit 10",
+				},
+				{RpcMethod: "Shortfalls", Use: "shortfalls", Short: "List debts that nothing was left to pay"},
 				{
 					RpcMethod: "Heights", Use: "heights [consumer-id]", Short: "List which height of a consumer was known when",
 					Example: "heights 07-tendermint-0", PositionalArgs: args("consumer_id"),
@@ -137,6 +143,23 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 						// --chain-id is the one to send to.
 						"chain_id": {Name: "evidence-chain-id", Usage: "chain id the votes were signed for, if it is not the consumer's present one"},
 					},
+				},
+				{
+					RpcMethod: "SubmitMisbehaviour", Use: "submit-misbehaviour [consumer-id] [misbehaviour]",
+					Short: "Prove a light-client attack by a consumer's validators",
+					Long: "Prove a light-client attack by a consumer's validators. The misbehaviour is JSON with two headers of one height, as\n" +
+						"IBC's 07-tendermint client takes them.",
+					Example:        "submit-misbehaviour 07-tendermint-0 misbehaviour.json --from carol",
+					PositionalArgs: args("consumer_id", "misbehaviour"),
+				},
+				{
+					RpcMethod: "VouchKey", Use: "vouch-key [consumer-id] [validator] [consensus-key] [account-key] [signature]",
+					Short: "Make a later consensus key of a consumer's validator count at once",
+					Long: "Make a later consensus key of a consumer's validator count at once, by its operator's signature. Without it the key\n" +
+						"proves nothing until one unbonding period has passed. The operator makes the arguments offline, where its account\n" +
+						"key is: meshd keys sign-vouch. Anyone may submit them.",
+					Example:        `vouch-key 07-tendermint-0 axelarvaloper1... '{"type":"ed25519","key":"..."}' 02ab... 1234... --from carol`,
+					PositionalArgs: args("consumer_id", "validator", "consensus_key", "account_key", "signature"),
 				},
 				{
 					RpcMethod: "SetEvidenceMinHeight", Use: "set-evidence-min-height [consumer-id] [chain-id] [height]",

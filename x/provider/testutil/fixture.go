@@ -100,6 +100,9 @@ type Fixture struct {
 	// Unburnable lists delegators, as bytes, whose native delegations cannot be taken by the module: it panics.
 	Unburnable map[string]bool
 
+	// Late, if set, runs once between this module's EndBlock and x/staking's, as a contract's own does.
+	Late func()
+
 	// NoInvariants leaves out the check of invariants at the end of every block.
 	NoInvariants bool
 
@@ -131,11 +134,12 @@ func New(tb TB) *Fixture {
 		stakingtypes.BondedPoolName:    {authtypes.Burner, authtypes.Staking},
 		stakingtypes.NotBondedPoolName: {authtypes.Burner, authtypes.Staking},
 	}
+	blocked := map[string]bool{authtypes.NewModuleAddress(stakingtypes.BondedPoolName).String(): true}
 	service := func(name string) store.KVStoreService { return runtime.NewKVStoreService(keys[name]) }
 
 	f := &Fixture{TB: tb, Ctx: ctx, Codec: cdc, Authority: authority, IBC: NewIBC(), keys: keys}
 	f.Accounts = authkeeper.NewAccountKeeper(cdc, service(authtypes.StoreKey), authtypes.ProtoBaseAccount, perms, accCodec, sdk.GetConfig().GetBech32AccountAddrPrefix(), authority)
-	f.Bank = bankkeeper.NewBaseKeeper(cdc, service(banktypes.StoreKey), f.Accounts, nil, authority, log.NewNopLogger())
+	f.Bank = bankkeeper.NewBaseKeeper(cdc, service(banktypes.StoreKey), f.Accounts, blocked, authority, log.NewNopLogger())
 	f.Staking = stakingkeeper.NewKeeper(cdc, service(stakingtypes.StoreKey), f.Accounts, f.Bank, authority, valCodec, consCodec)
 	f.Slashing = slashingkeeper.NewKeeper(cdc, enc.Amino, service(slashingtypes.StoreKey), f.Staking, authority)
 	f.Distr = distrkeeper.NewKeeper(cdc, service(distrtypes.StoreKey), f.Accounts, f.Bank, f.Staking, authtypes.FeeCollectorName, authority)
@@ -294,15 +298,22 @@ func (f *Fixture) Redelegate(addr sdk.AccAddress, from, to sdk.ValAddress, amoun
 	})
 }
 
-// NativeSlash slashes a native validator for an infraction so many blocks ago, as x/slashing over the wired decorator does
-// with power, and marks it.
+// NativeSlash slashes a native validator, at its present power, for an infraction so many blocks ago.
 func (f *Fixture) NativeSlash(val sdk.ValAddress, ago int64, fraction string) sdkmath.Int {
+	f.Helper()
+	v, err := f.Staking.GetValidator(f.Ctx, val)
+	require.NoError(f, err)
+	return f.NativeSlashPower(val, ago, v.ConsensusPower(f.Staking.PowerReduction(f.Ctx)), fraction)
+}
+
+// NativeSlashPower slashes a native validator that had some power at the infraction so many blocks ago, and marks it, as
+// the decorator on x/slashing's staking keeper does.
+func (f *Fixture) NativeSlashPower(val sdk.ValAddress, ago, power int64, fraction string) sdkmath.Int {
 	f.Helper()
 	v, err := f.Staking.GetValidator(f.Ctx, val)
 	require.NoError(f, err)
 	cons, err := v.GetConsAddr()
 	require.NoError(f, err)
-	power := v.ConsensusPower(f.Staking.PowerReduction(f.Ctx))
 	burned, err := f.Staking.Slash(f.Ctx, cons, f.Ctx.BlockHeight()-ago, power, sdkmath.LegacyMustNewDecFromStr(fraction))
 	require.NoError(f, err)
 	require.NoError(f, f.Provider.MarkSlashed(f.Ctx, cons))
@@ -358,6 +369,10 @@ func (f *Fixture) NextBlock() { f.Helper(); f.NextBlockAfter(BlockTime) }
 func (f *Fixture) NextBlockAfter(d time.Duration) {
 	f.Helper()
 	require.NoError(f, f.Provider.EndBlocker(f.Ctx))
+	if late := f.Late; late != nil {
+		f.Late = nil
+		late()
+	}
 	_, err := f.Staking.EndBlocker(f.Ctx)
 	require.NoError(f, err)
 	if !f.NoInvariants {
