@@ -8,7 +8,6 @@ import (
 	"github.com/cosmos/cosmos-sdk/client"
 	"github.com/cosmos/cosmos-sdk/client/debug"
 	"github.com/cosmos/cosmos-sdk/client/flags"
-	"github.com/cosmos/cosmos-sdk/client/keys"
 	"github.com/cosmos/cosmos-sdk/client/pruning"
 	"github.com/cosmos/cosmos-sdk/client/rpc"
 	"github.com/cosmos/cosmos-sdk/client/snapshot"
@@ -27,7 +26,7 @@ func addCommands(rootCmd *cobra.Command, template *app.App, newApp AppConstructo
 		genutilcli.Commands(template.GetTxConfig(), template.BasicModuleManager, home),
 		cmd.ConfigCommand(),
 		debug.Cmd(),
-		keys.Commands(),
+		keysCommand(),
 		pruning.Cmd(newApp.create, home),
 		snapshot.Cmd(newApp.create),
 		server.StatusCommand(),
