@@ -62,16 +62,15 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 		Tx: &autocliv1.ServiceCommandDescriptor{
 			Service: types.MsgServiceName,
 			RpcCommandOptions: []*autocliv1.RpcCommandOptions{
-				// Nested messages do not fit on a command line: these go into a proposal's JSON.
-				{RpcMethod: "AddProvider", Skip: true},
-				{RpcMethod: "UpdateProvider", Skip: true},
+				proposal("AddProvider", "add-provider", "Propose to register a provider", "add-provider --config provider.json"),
+				proposal("UpdateProvider", "update-provider", "Propose to change a provider's configuration", "update-provider --config provider.json"),
 				proposal("RemoveProvider", "remove-provider [provider-id]", "Propose to remove a provider", "remove-provider 07-tendermint-0", "provider_id"),
 				proposal("PauseProvider", "pause-provider [provider-id]", "Propose to pause a provider", "pause-provider 07-tendermint-0", "provider_id"),
 				proposal("ResumeProvider", "resume-provider [provider-id]", "Propose to end a provider's pause", "resume-provider 07-tendermint-0", "provider_id"),
 				proposal("SetPrice", "set-price [provider-id] [price]",
 					"Propose a price, in whole native tokens per whole collateral token", "set-price 07-tendermint-0 0.45", "provider_id", "price"),
 				proposal("RetireChannel", "retire-channel [provider-id]", "Propose to give up a provider's channel", "retire-channel 07-tendermint-0", "provider_id"),
-				{RpcMethod: "UpdateParams", Skip: true},
+				proposal("UpdateParams", "update-params", "Propose to change the parameters", "update-params --params params.json"),
 			},
 		},
 	}
