@@ -31,6 +31,7 @@ func (k *Keeper) EndBlocker(ctx context.Context) error {
 		run  func(ctx sdk.Context) error
 	}{
 		{"batch epochs", func(ctx sdk.Context) error { return k.runBatchEpochs(ctx, consumers) }},
+		{"executions", func(ctx sdk.Context) error { return k.runExecutions(ctx, max(steps/20, 20)) }},
 		{"slashes", func(ctx sdk.Context) error { return k.runSlashQueue(ctx, max(steps/10, 20)) }},
 		{"batch clocks", func(ctx sdk.Context) error { return k.runBatchQueue(ctx, max(steps/20, 20)) }},
 		{"winding down", func(ctx sdk.Context) error { return k.runWindingDown(ctx, consumers, max(steps/20, 1)) }},

@@ -307,27 +307,6 @@ func (k *Keeper) listBatches(ctx context.Context, clientID string, validator []b
 	})
 }
 
-// executeBatches notes that the consumer executed the listing seq of a validator, or a later one, at the given height:
-// clocks that have not started start now, by our own time.
-func (k *Keeper) executeBatches(ctx context.Context, clientID string, validator []byte, session meshtypes.Session, seq uint64, height meshtypes.Height) error {
-	return k.eachWaiting(ctx, clientID, validator, func(id uint64, pool types.Pool) error {
-		b := pool.Batch
-		if b.Seq == 0 || b.Session != session || b.Seq > seq {
-			return nil
-		}
-		b.ExecutedHeight = height
-		if err := k.WaitingBatches.Remove(ctx, collections.Join3(clientID, validator, id)); err != nil {
-			return err
-		}
-		if b.StartedAt.IsZero() {
-			if err := k.startBatch(ctx, id, &pool, now(ctx), false); err != nil {
-				return err
-			}
-		}
-		return k.Pools.Set(ctx, id, pool)
-	})
-}
-
 // eachWaiting calls fn for the closed, unexecuted batches of a validator. Their number is bounded by how many batch
 // epochs 2U has.
 func (k *Keeper) eachWaiting(ctx context.Context, clientID string, validator []byte, fn func(id uint64, pool types.Pool) error) error {

@@ -8,6 +8,7 @@ import (
 
 	sdkmath "cosmossdk.io/math"
 
+	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
@@ -63,6 +64,7 @@ func TestBatchExecuted(t *testing.T) {
 		r := testutil.ValidatorReport(1)
 		r.ExecutedSeq, r.ExecutedHeight = executed, meshtypes.NewHeight(4, 99)
 		c.Send(c.Message(r))
+		f.NextBlock()
 		require.True(t, only(t, c).StartedAt.IsZero(), "%d", executed)
 	}
 	started := f.Ctx.BlockTime()
@@ -284,4 +286,99 @@ func TestAReportedUnbondingPeriodMakesNoMoreBatches(t *testing.T) {
 	// How old a height is stays known for as long as the longest batches wait.
 	require.Greater(t, len(export(t, f).Heights), heights)
 	require.Greater(t, f.Ctx.BlockTime().Sub(export(t, f).Heights[0].Time), passed)
+}
+
+// TestExecutionsAreWorkedOnABoundedNumberPerBlock: after a long outage one report may concern many batches. The relayer
+// pays for a few; the other clocks start over the next blocks, all of them as of its receipt.
+func TestExecutionsAreWorkedOnABoundedNumberPerBlock(t *testing.T) {
+	f := testutil.New(t)
+	f.SetParams(func(p *types.Params) { p.MaxSettlementSteps = 20 }) // 20 clocks a block
+	val := f.Validator(1_000_000, 1)
+	const validators, epochs = 5, 14
+	f.NextBlock()
+	c := f.Consumer(client, nil)
+	c.Bond(validators)
+	d := f.Consumer("another", nil)
+	d.Bond(2)
+	stake := func(c *testutil.Consumer, n int) {
+		u := f.Delegator(val, 1_000)
+		require.NoError(t, c.Stake(u, n, 100))
+		require.NoError(t, c.Unstake(u, n, 10))
+	}
+	for range epochs {
+		for n := 1; n <= validators; n++ {
+			stake(c, n)
+		}
+		stake(d, 1)
+		stake(d, 2)
+		f.NextBlockAfter(c.Pairing().BatchEpochEnd.Sub(f.Ctx.BlockTime()))
+		f.Blocks(2)
+	}
+	for range 2 {
+		f.Epoch()
+		c.Relay()
+		d.Relay()
+	}
+	height := meshtypes.NewHeight(4, 9_000_000)
+	reports := func(c *testutil.Consumer, n int) (all []meshtypes.ValidatorReport) {
+		for i := 1; i <= n; i++ {
+			r := testutil.ValidatorReport(i)
+			r.ExecutedSeq, r.ExecutedHeight = c.Seqs[string(r.Operator)], height
+			all = append(all, r)
+		}
+		return all
+	}
+	f.NextBlock()
+	received := f.Ctx.BlockTime()
+	before := f.Ctx.GasMeter().GasConsumed()
+	ctx := f.Ctx
+	f.Ctx = ctx.WithGasMeter(storetypes.NewInfiniteGasMeter()).WithKVGasConfig(storetypes.KVGasConfig())
+	_, isError := c.Send(c.Message(reports(c, validators)...))
+	require.False(t, isError)
+	gas := f.Ctx.GasMeter().GasConsumed()
+	f.Ctx = ctx
+	require.Equal(t, before, f.Ctx.GasMeter().GasConsumed())
+	t.Logf("%d gas", gas)
+	require.Less(t, gas, uint64(20*50_000+validators*60_000), "what it costs does not depend on how many batches wait")
+	_, isError = d.Send(d.Message(reports(d, 2)...))
+	require.False(t, isError)
+	require.Len(t, export(t, f).Executions, 4+1)
+
+	started := func(c *testutil.Consumer) (n int) {
+		for _, info := range c.Batches() {
+			b := info.Batch.Pool.Batch
+			if b.StartedAt.IsZero() {
+				continue
+			}
+			n++
+			require.Equal(t, received, b.StartedAt)
+			require.Equal(t, received.Add(u14), b.MaturesAt)
+			require.Equal(t, height, b.ExecutedHeight)
+		}
+		return n
+	}
+	require.Equal(t, 20, started(c))
+	require.Equal(t, 20, started(d))
+	last := c.Batches()[validators*epochs-1]
+	require.Contains(t, last.WaitsFor, "its turn")
+	f.NextBlock()
+	require.Equal(t, 30, started(c), "its share")
+	require.Equal(t, 28, started(d), "nobody is held up by another consumer")
+
+	// A restart from genesis in between changes nothing.
+	g := export(t, f)
+	require.NoError(t, g.Validate())
+	require.NotEmpty(t, g.Executions)
+	store := f.Store(types.StoreKey)
+	f.Clear(types.StoreKey)
+	require.NoError(t, f.Provider.InitGenesis(f.Ctx, *g))
+	require.Equal(t, store, f.Store(types.StoreKey))
+
+	for want := 50; want < validators*epochs; want += 20 {
+		f.NextBlock()
+		require.Equal(t, want, started(c))
+	}
+	f.NextBlock()
+	require.Equal(t, validators*epochs, started(c))
+	require.Empty(t, export(t, f).Executions)
 }

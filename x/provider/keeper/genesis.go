@@ -124,6 +124,11 @@ func (k *Keeper) initQueues(ctx context.Context, g types.GenesisState) error {
 			return err
 		}
 	}
+	for _, e := range g.Executions {
+		if err := k.Executions.Set(ctx, collections.Join3(e.ClientId, e.Validator, e.Id), e); err != nil {
+			return err
+		}
+	}
 	for _, h := range g.Heights {
 		if err := k.Heights.Set(ctx, collections.Join(h.ClientId, nanos(h.Time)), h.Height); err != nil {
 			return err
@@ -279,6 +284,13 @@ func (k *Keeper) exportQueues(ctx context.Context, g *types.GenesisState) (err e
 		g.RatioWalk = &w
 	}
 	if g.LastNativeSlash, err = getItemOr(ctx, k.LastNativeSlash, 0); err != nil {
+		return err
+	}
+	err = k.Executions.Walk(ctx, nil, func(_ clientValID, e types.Execution) (bool, error) {
+		g.Executions = append(g.Executions, e)
+		return false, nil
+	})
+	if err != nil {
 		return err
 	}
 	err = k.Heights.Walk(ctx, nil, func(key clientTime, h meshtypes.Height) (bool, error) {

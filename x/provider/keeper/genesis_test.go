@@ -127,6 +127,10 @@ func TestGenesisRefused(t *testing.T) {
 		"validator of nobody":    func(g *types.GenesisState) { g.Validators[0].ClientId = "x" },
 		"outbox of nobody":       func(g *types.GenesisState) { g.Outbox[0].ClientId = "x" },
 		"channel of nobody":      func(g *types.GenesisState) { g.Channels[0].ClientId = "x" },
+		"execution of nobody":    func(g *types.GenesisState) { g.Executions[0].ClientId = "x" },
+		"execution twice":        func(g *types.GenesisState) { g.Executions = append(g.Executions, g.Executions[0]) },
+		"execution without seq":  func(g *types.GenesisState) { g.Executions[0].Seq = 0 },
+		"execution without time": func(g *types.GenesisState) { g.Executions[0].ReceivedAt = time.Time{} },
 		"height of nobody":       func(g *types.GenesisState) { g.Heights[0].ClientId = "x" },
 		"hold of nobody":         func(g *types.GenesisState) { g.Holds = []types.Hold{{}} },
 		"walk over nothing":      func(g *types.GenesisState) { g.Walks = []types.PoolWalk{{PoolId: 99}} },
@@ -136,6 +140,7 @@ func TestGenesisRefused(t *testing.T) {
 		},
 	} {
 		g := export(t, f)
+		g.Executions = []types.Execution{{ClientId: client, Validator: testutil.Operator(1), Seq: 1, ReceivedAt: f.Ctx.BlockTime()}}
 		require.NoError(t, g.Validate(), name)
 		change(g)
 		require.Error(t, g.Validate(), name)

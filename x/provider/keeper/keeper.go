@@ -78,6 +78,8 @@ type Keeper struct {
 	Batches collections.KeySet[clientValID]
 	// WaitingBatches lists those that are closed, not matured, and whose execution was not reported.
 	WaitingBatches collections.KeySet[clientValID]
+	// Executions holds what consumers reported as executed and whose clocks are still to be started.
+	Executions collections.Map[clientValID, types.Execution]
 	// BatchQueue lists batches by the time of their next event: closing, forced start of the clock, maturity.
 	BatchQueue collections.KeySet[timePool]
 
@@ -164,6 +166,8 @@ func NewKeeper(
 		OpenBatches:    collections.NewMap(sb, types.OpenBatchesKey, "open_batches", cvID, collections.Uint64Value),
 		Batches:        collections.NewKeySet(sb, types.BatchesKey, "batches", cvID),
 		WaitingBatches: collections.NewKeySet(sb, types.WaitingBatchesKey, "waiting_batches", cvID),
+		Executions: collections.NewMap(sb, types.ExecutionsKey, "executions", cvID,
+			codec.CollValue[types.Execution](cdc)),
 		BatchQueue: collections.NewKeySet(sb, types.BatchQueueKey, "batch_queue",
 			collections.PairKeyCodec(collections.Uint64Key, collections.Uint64Key)),
 

@@ -306,7 +306,7 @@ func (k *Keeper) send(ctx sdk.Context, p types.Pairing, data []byte, timeout tim
 }
 
 // answered works on one listing of an update that the consumer answered.
-func (k *Keeper) answered(ctx sdk.Context, clientID string, p types.Pairing, seq uint64, validator []byte, code meshtypes.StakeCode, height meshtypes.Height) error {
+func (k *Keeper) answered(ctx sdk.Context, clientID string, p types.Pairing, seq uint64, validator []byte, code meshtypes.StakeCode, height meshtypes.Height, clocks *int) error {
 	key := collections.Join(clientID, validator)
 	e, err := k.Outbox.Get(ctx, key)
 	if errors.Is(err, collections.ErrNotFound) || (err == nil && e.InFlight != seq) {
@@ -340,5 +340,5 @@ func (k *Keeper) answered(ctx sdk.Context, clientID string, p types.Pairing, seq
 			return err
 		}
 	}
-	return k.executeBatches(ctx, clientID, validator, p.Session, seq, height)
+	return k.noteExecution(ctx, clientID, validator, p.Session, seq, height, clocks)
 }

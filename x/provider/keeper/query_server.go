@@ -209,9 +209,13 @@ func (s queryServer) Batches(ctx context.Context, req *types.QueryBatchesRequest
 		if err != nil {
 			return types.BatchInfo{}, err
 		}
+		waits, err := s.waitsFor(ctx, pool)
+		if err != nil {
+			return types.BatchInfo{}, err
+		}
 		return types.BatchInfo{
 			Batch:    types.PoolInfo{Id: key.K3(), Operator: c.Config.FormatValidator(key.K2()), Pool: pool},
-			WaitsFor: waitsFor(*pool.Batch), LatestMaturity: pool.Batch.LatestMaturity(),
+			WaitsFor: waits, LatestMaturity: pool.Batch.LatestMaturity(),
 		}, nil
 	}, func(o *query.CollectionsPaginateOptions[clientValID]) {
 		prefix := collections.TriplePrefix[string, []byte, uint64](req.ConsumerId)
@@ -224,7 +228,20 @@ func (s queryServer) Batches(ctx context.Context, req *types.QueryBatchesRequest
 }
 
 // waitsFor says in words what a batch waits for.
-func waitsFor(b types.Batch) string {
+func (s queryServer) waitsFor(ctx context.Context, pool types.Pool) (string, error) {
+	height, err := s.k.executed(ctx, pool)
+	if err != nil {
+		return "", err
+	}
+	b := *pool.Batch
+	if b.StartedAt.IsZero() && !height.IsZero() {
+		return "its turn: its clock starts as of the consumer's report", nil
+	}
+	return describeWait(b), nil
+}
+
+// describeWait says what a batch waits for whose execution is not being worked on.
+func describeWait(b types.Batch) string {
 	stamp := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	forced := stamp(b.ClosesAt.Add(b.Unbonding))
 	switch {
@@ -268,7 +285,11 @@ func (s queryServer) Unbonding(ctx context.Context, req *types.QueryUnbondingReq
 	}
 	res := &types.QueryUnbondingResponse{Pagination: page}
 	for _, c := range claims {
-		info := types.UnbondingInfo{Claim: c.info, WaitsFor: waitsFor(*c.pool.Batch), LatestMaturity: c.pool.Batch.LatestMaturity()}
+		waits, err := s.waitsFor(ctx, c.pool)
+		if err != nil {
+			return nil, err
+		}
+		info := types.UnbondingInfo{Claim: c.info, WaitsFor: waits, LatestMaturity: c.pool.Batch.LatestMaturity()}
 		if !c.pool.Batch.MaturesAt.IsZero() {
 			info.MaturesAt = &c.pool.Batch.MaturesAt
 		}

@@ -11,9 +11,9 @@ import (
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
-// applyValidator takes one validator of a report into the registry, last writer wins by seq, and starts the clocks of
-// batches that it says are executed.
-func (k *Keeper) applyValidator(ctx sdk.Context, consumer types.Consumer, p *types.Pairing, seq uint64, report meshtypes.ValidatorReport, evict *evictor) error {
+// applyValidator takes one validator of a report into the registry, last writer wins by seq, and notes which batches it
+// says are executed.
+func (k *Keeper) applyValidator(ctx sdk.Context, consumer types.Consumer, p *types.Pairing, seq uint64, report meshtypes.ValidatorReport, evict *evictor, clocks *int) error {
 	cfg := consumer.Config
 	key := collections.Join(cfg.ClientId, report.Operator)
 	v, known, err := getOr(ctx, k.Validators, key)
@@ -56,7 +56,7 @@ func (k *Keeper) applyValidator(ctx sdk.Context, consumer types.Consumer, p *typ
 		return err
 	}
 	if executed {
-		if err := k.executeBatches(ctx, cfg.ClientId, report.Operator, p.Session, v.ExecutedSeq, v.ExecutedHeight); err != nil {
+		if err := k.noteExecution(ctx, cfg.ClientId, report.Operator, p.Session, v.ExecutedSeq, v.ExecutedHeight, clocks); err != nil {
 			return err
 		}
 	}

@@ -81,9 +81,9 @@ func (k *Keeper) applyReport(ctx sdk.Context, consumer types.Consumer, p *types.
 			return err
 		}
 	}
-	evict := &evictor{}
+	evict, clocks := &evictor{}, clocksPerPacket
 	for _, v := range report.Validators {
-		if err := k.applyValidator(ctx, consumer, p, report.Seq, v, evict); err != nil {
+		if err := k.applyValidator(ctx, consumer, p, report.Seq, v, evict, &clocks); err != nil {
 			return err
 		}
 	}
@@ -151,8 +151,9 @@ func (k *Keeper) acknowledgeUpdate(ctx sdk.Context, clientID string, data []byte
 	if err := k.Pairings.Set(ctx, clientID, p); err != nil {
 		return err
 	}
+	clocks := clocksPerPacket
 	for i, stake := range update.Stakes {
-		if err := k.answered(ctx, clientID, p, update.Seq, stake.Validator, ack.Codes[i], ack.Height); err != nil {
+		if err := k.answered(ctx, clientID, p, update.Seq, stake.Validator, ack.Codes[i], ack.Height, &clocks); err != nil {
 			return err
 		}
 	}

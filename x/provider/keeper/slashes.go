@@ -32,9 +32,12 @@ type stakeOn struct {
 	pool types.Pool
 }
 
-// stakeOf returns the active pool and the batches on a validator. There are at most as many batches as batch epochs in
-// 2U, and those that are being walked after they matured.
+// stakeOf returns the active pool and the batches on a validator, after applying what was reported of their execution.
+// There are at most as many batches as batch epochs in 2U, and those that are being walked after they matured.
 func (k *Keeper) stakeOf(ctx context.Context, clientID string, validator []byte) (stake []stakeOn, err error) {
+	if err := k.applyExecutions(ctx, clientID, validator); err != nil {
+		return nil, err
+	}
 	id, pool, found, err := k.activePool(ctx, clientID, validator)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package types
 
 import (
 	"bytes"
+	"fmt"
 
 	errorsmod "cosmossdk.io/errors"
 	sdkmath "cosmossdk.io/math"
@@ -100,6 +101,17 @@ func (g GenesisState) Validate() error {
 		if err := known(o.ClientId); err != nil {
 			return err
 		}
+	}
+	executions := map[string]bool{}
+	for _, e := range g.Executions {
+		if err := known(e.ClientId); err != nil {
+			return err
+		}
+		key := fmt.Sprintf("%s/%X/%d", e.ClientId, e.Validator, e.Id)
+		if executions[key] || len(e.Validator) == 0 || e.Seq == 0 || e.ReceivedAt.IsZero() {
+			return bad("execution %s is there twice, or has no validator, seq or time", key)
+		}
+		executions[key] = true
 	}
 	for _, h := range g.Heights {
 		if err := known(h.ClientId); err != nil {

@@ -79,4 +79,5 @@ var (
 	ShortfallsKey      = collections.NewPrefix(40)
 	DebtCursorKey      = collections.NewPrefix(45)
 	OwnHeightsKey      = collections.NewPrefix(46)
+	ExecutionsKey      = collections.NewPrefix(50)
 )
