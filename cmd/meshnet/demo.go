@@ -18,7 +18,7 @@ var demoTopology []byte
 func demoCmd() *cobra.Command {
 	const dir = "build/demo"
 	var keep bool
-	var report, meshd, rly string
+	var report, meshd, rly, hostile string
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show Mesh Security at work on two real chains",
@@ -39,7 +39,7 @@ The network's directory is ` + dir + `/network unless --home says otherwise.`,
 				home = homeOf(cmd)
 			}
 			_, err = demo.Run(cmd.Context(), demo.Options{
-				Topology: topo, Home: home, Report: report, Keep: keep, Meshd: meshd, Rly: rly, Out: cmd.OutOrStdout(),
+				Topology: topo, Home: home, Report: report, Keep: keep, Meshd: meshd, Rly: rly, Hostile: hostile, Out: cmd.OutOrStdout(),
 			})
 			return err
 		},
@@ -48,5 +48,6 @@ The network's directory is ` + dir + `/network unless --home says otherwise.`,
 	cmd.Flags().StringVar(&report, "report", filepath.Join(dir, "report.json"), "where to write the report")
 	cmd.Flags().StringVar(&meshd, "meshd", "", "chain binary (default: build/bin/meshd, then PATH)")
 	cmd.Flags().StringVar(&rly, "rly", "", "relayer binary (default: build/bin/rly, then PATH)")
+	cmd.Flags().StringVar(&hostile, "meshd-hostile", "", "binary of a chain that lies (default: build/bin/meshd-hostile, then PATH)")
 	return cmd
 }

@@ -100,7 +100,7 @@ func (d *direction) effective(ctx context.Context, allied []math.Int) error {
 		return err
 	}
 	for v, amount := range allied {
-		if err := expect(c.whose(v, "virtual stake of "+d.provider.id), c.show(amount), c.show(stakes[v].Current)); err != nil {
+		if err := about(c.whose(v, "virtual stake of "+d.provider.id), c, amount, stakes[v].Current, c.slack); err != nil {
 			return err
 		}
 		res, err := c.staking().Validator(ctx, &stakingtypes.QueryValidatorRequest{ValidatorAddr: c.operator(v)})
@@ -108,10 +108,14 @@ func (d *direction) effective(ctx context.Context, allied []math.Int) error {
 			return err
 		}
 		all := c.native[v].Add(amount)
-		if err := expect(c.whose(v, "tokens in x/staking"), c.show(all), c.show(res.Validator.Tokens)); err != nil {
+		if err := about(c.whose(v, "tokens in x/staking"), c, all, res.Validator.Tokens, c.slack); err != nil {
 			return err
 		}
-		if err := expect(c.whose(v, "voting power in CometBFT"), powerOf(all), powers[v]); err != nil {
+		power := powerOf(res.Validator.Tokens)
+		if c.away[v] {
+			power = 0
+		}
+		if err := expect(c.whose(v, "voting power in CometBFT"), power, powers[v]); err != nil {
 			return err
 		}
 	}

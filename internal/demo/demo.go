@@ -27,6 +27,8 @@ type Options struct {
 	Keep bool
 	// Meshd and Rly are the binaries, as in localnet.Options.
 	Meshd, Rly string
+	// Hostile is the binary of a chain that lies; it is looked for as the others.
+	Hostile string
 	// Out is where progress is shown.
 	Out io.Writer
 }
@@ -43,8 +45,11 @@ type demo struct {
 	began   time.Time
 	report  Report
 	leaving []*departure
-	// before is the voting power on both chains before any restaking.
-	before [][]int64
+	// powersBefore is the voting power on both chains before any restaking.
+	powersBefore [][]int64
+	// crime is the double sign, absent the validator that was stopped.
+	crime  *offence
+	absent int
 }
 
 // step is one thing to show. It prints its tables itself and returns in a line
@@ -69,9 +74,14 @@ func (d *demo) steps() []step {
 		{"leave", "Two delegators leave both chains at once", d.leave},
 		{"relayer outage", "The relayer is killed while stake goes up and down", d.outage},
 		{"node restart", "A validator is killed in the middle of an epoch", d.restart},
+		{"double sign", "A validator signs two blocks of one height, and its own chain punishes it", d.doubleSign},
+		{"proof", "The watchtower carries the proof to the chain whose delegators backed it", d.proof},
+		{"downtime", "A validator is away until it is jailed, and the small slash crosses", d.downtime},
 		{"held", "One period is over, but a lien stands: nothing is paid yet", d.held},
 		{"free", "Both are free after the longer of the two periods, not the sum", d.free},
-		{"final security", "What secures each chain in the end", d.final},
+		{"unjail", "The validator comes back", d.unjail},
+		{"final security", "What secures each chain after all this", d.final},
+		{"hostile consumer", "A chain turns hostile: it claims slashes that never happened", d.turnHostile},
 	}
 }
 
@@ -80,6 +90,9 @@ func (d *demo) steps() []step {
 func Run(ctx context.Context, opts Options) (Report, error) {
 	w, err := newWorld(opts.Topology)
 	if err != nil {
+		return Report{}, err
+	}
+	if opts.Hostile, err = localnet.FindBinary("meshd-hostile", opts.Hostile); err != nil {
 		return Report{}, err
 	}
 	d := &demo{Options: opts, printer: newPrinter(opts.Out), world: w, began: time.Now()}

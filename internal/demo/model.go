@@ -51,8 +51,12 @@ func newTerms(p localnet.PairingSpec, providerDecimals, consumerDecimals uint32,
 }
 
 // backing is what stands behind one validator: tokens of its own chain, and
-// tokens of the provider that are staked to it a second time.
-type backing struct{ native, restaked math.Int }
+// tokens of the provider that are staked to it a second time. One that is away
+// is jailed: it has its stake, but none of it is bonded.
+type backing struct {
+	native, restaked math.Int
+	away             bool
+}
 
 // value is what an amount of the provider's base units is worth in the
 // consumer's, after the discount.
@@ -77,7 +81,9 @@ func (t terms) allied(validators []backing) []math.Int {
 	out := make([]math.Int, len(validators))
 	native := math.ZeroInt()
 	for i, v := range validators {
-		native = native.Add(v.native)
+		if !v.away {
+			native = native.Add(v.native)
+		}
 		own := new(big.Rat).Mul(t.multiple, new(big.Rat).SetInt(v.native.BigInt()))
 		out[i] = math.MinInt(t.value(v.restaked), floor(own))
 	}
@@ -121,6 +127,17 @@ func sum(amounts []math.Int) math.Int {
 	total := math.ZeroInt()
 	for _, a := range amounts {
 		total = total.Add(a)
+	}
+	return total
+}
+
+// sumOf leaves some amounts out.
+func sumOf(amounts []math.Int, without []bool) math.Int {
+	total := math.ZeroInt()
+	for i, a := range amounts {
+		if !without[i] {
+			total = total.Add(a)
+		}
 	}
 	return total
 }

@@ -16,7 +16,8 @@ type Report struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// ChainReport is the security of a chain at the end. Amounts are in base units
+// ChainReport is the security of a chain at the end, before one of them turns
+// hostile. Amounts are in base units
 // of the chain's own token.
 type ChainReport struct {
 	ChainID       string `json:"chain_id"`

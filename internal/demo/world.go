@@ -38,8 +38,12 @@ type chain struct {
 	symbol          string
 	decimals        uint32
 	validators      int
-	// native is the native stake of each validator.
+	// native is the native stake of each validator; away are those that are jailed.
 	native []math.Int
+	away   []bool
+	// slack is by how many base units amounts of stake may differ from the
+	// ledger: none until a slash has left shares that are not worth whole units.
+	slack int64
 	// delegators act on this chain.
 	delegators []*delegator
 }
@@ -66,16 +70,18 @@ type delegator struct {
 	// leaves: it takes back everything, on both chains at once.
 	leaves bool
 
-	// restaked is the ledger of its cross-stake by validator, in base units.
+	// restaked is the ledger of its cross-stake by validator, lost what of its
+	// native stake was slashed, both in base units.
 	restaked []math.Int
+	lost     math.Int
 }
 
 // cast is who does what, by the chain's place in the topology.
 var cast = [2][]*delegator{
 	{
 		{name: "alice", home: 0, stake: 100, restake: map[int]int64{0: 60, 1: 40}, leaves: true},
-		{name: "bob", home: 1, stake: 90, restake: map[int]int64{1: 30}, more: map[int]int64{0: 30}, whileDown: map[int]int64{1: 20}},
-		{name: "carol", home: 2, stake: 60, restake: map[int]int64{2: 20}, more: map[int]int64{2: 40}, whileDown: map[int]int64{2: -15}},
+		{name: "bob", home: 1, stake: 90, restake: map[int]int64{1: 30}, more: map[int]int64{0: 30}, whileDown: map[int]int64{0: 20}},
+		{name: "carol", home: 2, stake: 60, restake: map[int]int64{2: 20}, more: map[int]int64{1: 10, 2: 20}, whileDown: map[int]int64{2: -15}},
 	},
 	{
 		{name: "alice", home: 0, stake: 30, restake: map[int]int64{0: 10}, more: map[int]int64{2: 20}, whileDown: map[int]int64{0: -10}},
@@ -96,7 +102,7 @@ func newWorld(topo *localnet.Topology) (*world, error) {
 		spec := &topo.Chains[i]
 		c := &chain{
 			id: spec.ID, symbol: strings.ToUpper(strings.TrimPrefix(spec.Denom, "u")), decimals: *spec.Decimals,
-			validators: spec.Validators,
+			validators: spec.Validators, away: make([]bool, spec.Validators),
 		}
 		if spec.Validators < 3 {
 			return nil, fmt.Errorf("the demo needs three validators; %s has %d", spec.ID, spec.Validators)
@@ -114,7 +120,7 @@ func newWorld(topo *localnet.Topology) (*world, error) {
 		}
 		for _, d := range cast[i] {
 			own := *d
-			own.restaked = zeros(topo.Chains[1-i].Validators)
+			own.restaked, own.lost = zeros(topo.Chains[1-i].Validators), math.ZeroInt()
 			c.delegators = append(c.delegators, &own)
 		}
 		w.chains = append(w.chains, c)
@@ -159,6 +165,12 @@ func (c *chain) base(whole int64) math.Int {
 	return math.NewIntWithDecimal(whole, int(c.decimals))
 }
 
+// staked is what is left of a delegator's native stake.
+func (c *chain) staked(who *delegator) math.Int { return c.base(who.stake).Sub(who.lost) }
+
+// bonded is the native stake of the validators that are not jailed.
+func (c *chain) bonded() math.Int { return sumOf(c.native, c.away) }
+
 func (c *chain) coin(amount math.Int) sdk.Coin { return sdk.NewCoin(c.Denom, amount) }
 
 func (c *chain) show(amount math.Int) string { return tokens(amount, c.decimals, c.symbol) }
@@ -198,7 +210,7 @@ func (d *direction) allied() ([]math.Int, error) {
 	slices.SortFunc(order, func(a, b int) int { return strings.Compare(addresses[a], addresses[b]) })
 	validators := make([]backing, len(order))
 	for i, v := range order {
-		validators[i] = backing{native: d.consumer.native[v], restaked: restaked[v]}
+		validators[i] = backing{native: d.consumer.native[v], restaked: restaked[v], away: d.consumer.away[v]}
 	}
 	out := make([]math.Int, len(order))
 	for i, amount := range d.terms.allied(validators) {
@@ -219,7 +231,17 @@ func (c *chain) whose(validator int, what string) string {
 	return c.id + " " + c.label(validator) + ": " + what
 }
 
-// cometValidators is CometBFT's own validator set, by node.
+// byConsensus is the number of the validator with a consensus address, -1 if the
+// chain has no such validator.
+func (c *chain) byConsensus(address []byte) (int, error) {
+	text, err := bech32.ConvertAndEncode(c.Prefix+sdk.PrefixValidator+sdk.PrefixConsensus, address)
+	if err != nil {
+		return -1, err
+	}
+	return slices.IndexFunc(c.Nodes, func(n *localnet.Node) bool { return n.Consensus == text }), nil
+}
+
+// cometValidators is CometBFT's own validator set, by node; those that are jailed are nil.
 func (c *chain) cometValidators(ctx context.Context) ([]*cmttypes.Validator, error) {
 	set, err := c.Validators(ctx, 0)
 	if err != nil {
@@ -227,19 +249,18 @@ func (c *chain) cometValidators(ctx context.Context) ([]*cmttypes.Validator, err
 	}
 	out := make([]*cmttypes.Validator, len(c.Nodes))
 	for _, v := range set {
-		address, err := bech32.ConvertAndEncode(c.Prefix+sdk.PrefixValidator+sdk.PrefixConsensus, v.Address)
+		i, err := c.byConsensus(v.Address)
 		if err != nil {
 			return nil, err
 		}
-		i := slices.IndexFunc(c.Nodes, func(n *localnet.Node) bool { return n.Consensus == address })
 		if i < 0 {
-			return nil, expect(c.id+": validators in CometBFT's set", "only those of the topology", "also "+address)
+			return nil, expect(c.id+": validators in CometBFT's set", "only those of the topology", "also "+v.Address.String())
 		}
 		out[i] = v
 	}
 	for i, v := range out {
-		if v == nil {
-			return nil, expect(c.whose(i, "in CometBFT's validator set"), true, false)
+		if in := v != nil; in == c.away[i] {
+			return nil, expect(c.whose(i, "in CometBFT's validator set"), !c.away[i], in)
 		}
 	}
 	return out, nil
@@ -253,7 +274,9 @@ func (c *chain) powers(ctx context.Context) ([]int64, error) {
 	}
 	out := make([]int64, len(set))
 	for i, v := range set {
-		out[i] = v.VotingPower
+		if v != nil {
+			out[i] = v.VotingPower
+		}
 	}
 	return out, nil
 }
