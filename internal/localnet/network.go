@@ -471,7 +471,7 @@ func FindBinary(name, given string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return filepath.Abs(path)
 	}
-	return "", fmt.Errorf("%w: %s is neither in build/bin of %s or a directory above it, nor in PATH; build it with make, or give its place with --%s",
+	return "", fmt.Errorf("%w: %s is neither in build/bin of %s or a directory above it, nor in PATH; run `make build`, or give its place with --%s",
 		ErrMissingBinary, name, dir, name)
 }
 
