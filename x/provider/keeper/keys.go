@@ -59,7 +59,7 @@ func (k *Keeper) claimKey(ctx context.Context, cfg types.ConsumerConfig, operato
 	pub, err := record.Key.PubKey()
 	if err != nil {
 		k.ignoreKey(ctx, cfg, operator, "key of a type or length that proves nothing")
-		return nil
+		return nil //nolint:nilerr // bad input is no reason to drop the report
 	}
 	key := collections.Join(cfg.ClientId, []byte(pub.Address()))
 	owner, found, err := getOr(ctx, k.ConsKeys, key)
