@@ -464,5 +464,4 @@ func TestManyConsumers(t *testing.T) {
 	require.ErrorIs(t, cs[1].Stake(u, 1, 334), types.ErrInsufficientCollateral)
 	require.NoError(t, cs[1].Stake(u, 1, 333))
 	f.NextBlock()
-
 }

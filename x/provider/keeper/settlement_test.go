@@ -946,4 +946,3 @@ func TestSettlementInvariantsSeeErrors(t *testing.T) {
 		})
 	}
 }
-
