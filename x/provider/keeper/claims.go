@@ -19,6 +19,10 @@ import (
 func (k *Keeper) recordClaims(ctx sdk.Context, consumer types.Consumer, p *types.Pairing, report meshtypes.ConsumerReport) error {
 	if report.FirstIndex > p.SlashSeq+1 {
 		p.SlashSeq = report.FirstIndex - 1 // the consumer has forgotten what is below
+		// It has scaled its amounts by what is void now, and nobody knows whose: all are listed again.
+		if err := k.touchPools(ctx, consumer.Config.ClientId); err != nil {
+			return err
+		}
 	}
 	for _, entry := range report.Slashes {
 		if entry.Index <= p.SlashSeq {

@@ -80,12 +80,8 @@ func (k *Keeper) failed(ctx context.Context, clientID string, validator []byte, 
 	return k.Outbox.Set(ctx, collections.Join(clientID, validator), e)
 }
 
-// touchAll touches every validator with active stake, closed batches or an unacknowledged touch, and takes what is in
-// flight as lost. It is bounded by the registry's size and follows a new session.
-func (k *Keeper) touchAll(ctx context.Context, clientID string) error {
-	if err := k.loseInFlight(ctx, clientID); err != nil {
-		return err
-	}
+// touchPools touches every validator of a consumer that has active stake: at most as many as its registry has.
+func (k *Keeper) touchPools(ctx context.Context, clientID string) error {
 	keys, err := mapKeys(ctx, k.ActivePools, collections.NewPrefixedPairRange[string, []byte](clientID), types.HardMaxValidators)
 	if err != nil {
 		return err
@@ -94,6 +90,18 @@ func (k *Keeper) touchAll(ctx context.Context, clientID string) error {
 		if err := k.touch(ctx, clientID, key.K2()); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// touchAll touches every validator with active stake, closed batches or an unacknowledged touch, and takes what is in
+// flight as lost. It is bounded by the registry's size and follows a new session.
+func (k *Keeper) touchAll(ctx context.Context, clientID string) error {
+	if err := k.loseInFlight(ctx, clientID); err != nil {
+		return err
+	}
+	if err := k.touchPools(ctx, clientID); err != nil {
+		return err
 	}
 	var last []byte
 	return k.WaitingBatches.Walk(ctx, collections.NewPrefixedTripleRange[string, []byte, uint64](clientID), func(key clientValID) (bool, error) {

@@ -231,9 +231,18 @@ func TestLogEntriesRecorded(t *testing.T) {
 	require.EqualValues(t, 4, s.report(e[:1]...).SlashSeq)
 	require.Len(t, s.slashes(), 4)
 	// Entries below first_index are void: the gap is passed over.
+	s.f.Epoch()
+	s.c.Relay()
+	require.Empty(t, s.c.Outbox())
 	m := s.c.Message()
-	m.FirstIndex, m.Slashes = 6, e[5:]
+	m.FirstIndex, m.Slashes = 6, nil
 	ack, isError := s.c.Send(m)
+	require.False(t, isError)
+	require.EqualValues(t, 5, ack.SlashSeq)
+	require.NotEmpty(t, s.c.Outbox(), "the consumer has scaled by what is void now: it is told again")
+	m = s.c.Message()
+	m.FirstIndex, m.Slashes = 6, e[5:]
+	ack, isError = s.c.Send(m)
 	require.False(t, isError)
 	require.EqualValues(t, 6, ack.SlashSeq)
 	m = s.c.Message() // an older report that comes late does not take it back
