@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"cosmossdk.io/collections"
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -73,6 +74,11 @@ func (c *chain) connect(i int, port, counterparty string) *partner {
 	return p
 }
 
+// activePool is the key of the pool that new stake on a partner's validator joins.
+func activePool(p *partner, validator int) collections.Pair[string, []byte] {
+	return collections.Join(p.client, operator(validator))
+}
+
 // operator is the i-th validator of another chain.
 func operator(i int) []byte { return address("partner's operator", i) }
 
@@ -111,7 +117,7 @@ func (c *chain) report(p *partner, n int) {
 	for _, op := range operators(n) {
 		r.Validators = append(r.Validators, meshtypes.ValidatorReport{
 			Operator: op, Status: meshtypes.VALIDATOR_STATUS_BONDED,
-			ConsensusKey: meshtypes.ConsensusKey{Type: "ed25519", Key: append(append([]byte{}, op...), make([]byte, 12)...)},
+			ConsensusKey: meshtypes.ConsensusKey{Type: "ed25519", Key: partnerKey(op).PubKey().Bytes()},
 			KeyHeight:    meshtypes.NewHeight(1, 1),
 		})
 	}

@@ -20,8 +20,8 @@ import (
 const (
 	// gasPerStep is what a step may cost before it counts as several: hooks of other modules run inside.
 	gasPerStep = 1_000_000
-	// rewardsPerBurn is how many submitters one burn pays at most.
-	rewardsPerBurn = 8
+	// rewardsPerBurn is how many submitters a block's burns from one pool pay at most.
+	rewardsPerBurn = 20
 )
 
 // ConnectDistribution gives the keeper x/distribution's, for slashed collateral that goes to the community pool. Without
@@ -50,14 +50,27 @@ func (a asset) id() string {
 	return fmt.Sprintf("%X %d %d", []byte(a.valAddr), a.entry.creationHeight, a.entry.completion.UnixNano())
 }
 
+// takings are what one block's payments took out of x/staking's books. The coins are burned once for all of them.
+type takings struct {
+	// bonded and notBonded lie in x/staking's pools of that name.
+	bonded, notBonded sdkmath.Int
+	// short is what nothing was left to pay, closed how many debts ended.
+	short  sdkmath.Int
+	closed uint64
+	// flows: a delegation was burned.
+	flows bool
+}
+
+func (t takings) sum() sdkmath.Int { return t.bonded.Add(t.notBonded) }
+
 // payment is one visit to a delegator that owes something.
 type payment struct {
 	delAddr sdk.AccAddress
 	account types.Account
 	denom   string
-	dest    types.SlashDestination
-	// burned is what was taken, of which rewarded went to submitters.
-	burned, rewarded sdkmath.Int
+	takings takings
+	// marked: it was waiting for an evaluation before. inexact: rounding in x/staking took more from it than was burned.
+	marked, inexact bool
 	// failed are the assets that could not be taken in this visit.
 	failed map[string]bool
 	// entries are the delegator's unbonding entries as they are taken; nil until they are read.
@@ -68,7 +81,7 @@ type payment struct {
 }
 
 // left is what is still owed.
-func (p *payment) left() sdkmath.Int { return p.account.Debt.Sub(p.burned) }
+func (p *payment) left() sdkmath.Int { return p.account.Debt.Sub(p.takings.sum()) }
 
 // runDebts burns what delegators owe, the oldest debt first, until the steps are used up; at least one delegator. One
 // whose collateral cannot be taken is passed over until the others have had their turn, and holds up nobody. It returns
@@ -90,6 +103,7 @@ func (k *Keeper) runDebts(ctx sdk.Context, steps int) (taken int, err error) {
 		return 0, err
 	}
 	start, wrapped := cursor, cursor == nil
+	all := newTakings()
 	for taken < steps {
 		rng := new(collections.Range[timeDelegator])
 		if cursor != nil {
@@ -111,8 +125,9 @@ func (k *Keeper) runDebts(ctx sdk.Context, steps int) (taken int, err error) {
 			continue
 		}
 		for _, key := range batch {
-			n, stuck := k.payDebt(ctx, key, params.SlashDestination, denom, steps-taken)
+			n, stuck, t := k.payDebt(ctx, key, denom, steps-taken)
 			taken += n
+			all.add(t)
 			if stuck {
 				cursor = &key
 			}
@@ -121,7 +136,48 @@ func (k *Keeper) runDebts(ctx sdk.Context, steps int) (taken int, err error) {
 			}
 		}
 	}
+	if err := k.burnTakings(ctx, all, params.SlashDestination, denom); err != nil {
+		return taken, err
+	}
 	return taken, k.setDebtCursor(ctx, start, cursor)
+}
+
+func newTakings() takings {
+	return takings{bonded: sdkmath.ZeroInt(), notBonded: sdkmath.ZeroInt(), short: sdkmath.ZeroInt()}
+}
+
+func (t *takings) add(u takings) {
+	t.bonded, t.notBonded, t.short = t.bonded.Add(u.bonded), t.notBonded.Add(u.notBonded), t.short.Add(u.short)
+	t.closed, t.flows = t.closed+u.closed, t.flows || u.flows
+}
+
+// burnTakings burns what payments took out of x/staking's books, or gives it away, and adds it to the sums.
+func (k *Keeper) burnTakings(ctx sdk.Context, t takings, dest types.SlashDestination, denom string) error {
+	burned := t.sum()
+	if burned.IsZero() && t.short.IsZero() {
+		return nil
+	}
+	rewarded := sdkmath.ZeroInt()
+	for _, pool := range []struct {
+		name   string
+		amount sdkmath.Int
+	}{{stakingtypes.BondedPoolName, t.bonded}, {stakingtypes.NotBondedPoolName, t.notBonded}} {
+		part, err := k.take(ctx, dest, denom, pool.name, pool.amount)
+		if err != nil {
+			return err
+		}
+		rewarded = rewarded.Add(part)
+	}
+	if t.flows {
+		if err := k.OwnHeights.Set(ctx, ctx.BlockHeight(), nanos(ctx.BlockTime())); err != nil {
+			return err
+		}
+	}
+	return k.changeTotals(ctx, func(x *types.SlashTotals) {
+		x.Burned, x.Rewarded = x.Burned.Add(burned), x.Rewarded.Add(rewarded)
+		x.Debt, x.Shortfall = x.Debt.Sub(burned).Sub(t.short), x.Shortfall.Add(t.short)
+		x.Debtors -= min(t.closed, x.Debtors)
+	})
 }
 
 // debtCursor returns the last debtor that was passed over, or nil.
@@ -147,34 +203,37 @@ func (k *Keeper) setDebtCursor(ctx context.Context, before, after *timeDelegator
 	return nil
 }
 
-// payDebt takes what one delegator owes, for at most so many steps, but at least one asset. It says how many it took, and
-// whether the delegator is stuck: it owes something that could not be taken from what it has.
-func (k *Keeper) payDebt(ctx sdk.Context, key timeDelegator, dest types.SlashDestination, denom string, steps int) (taken int, stuck bool) {
+// payDebt takes what one delegator owes, for at most so many steps, but at least one asset. It says how many it took,
+// whether the delegator is stuck because it owes something that could not be taken from what it has, and what it took.
+func (k *Keeper) payDebt(ctx sdk.Context, key timeDelegator, denom string, steps int) (taken int, stuck bool, t takings) {
 	ok := k.attempt(ctx, "debt", k.delString(key.K2()), func(ctx sdk.Context) (err error) {
-		taken, stuck, err = k.visitDebtor(ctx, key, dest, denom, steps)
+		taken, stuck, t, err = k.visitDebtor(ctx, key, denom, steps)
 		return err
 	})
-	return max(taken, 1), stuck || !ok
+	if !ok {
+		return max(taken, 1), true, newTakings()
+	}
+	return max(taken, 1), stuck, t
 }
 
 // visitDebtor is payDebt's work. Every burn is isolated, so that one that fails leaves the others alone.
-func (k *Keeper) visitDebtor(ctx sdk.Context, key timeDelegator, dest types.SlashDestination, denom string, steps int) (taken int, stuck bool, err error) {
+func (k *Keeper) visitDebtor(ctx sdk.Context, key timeDelegator, denom string, steps int) (taken int, stuck bool, t takings, err error) {
 	account, found, err := getOr(ctx, k.Accounts, key.K2())
 	if err != nil {
-		return 1, false, err
+		return 1, false, newTakings(), err
 	}
 	if !found || !account.Debt.IsPositive() {
-		return 1, false, k.DebtQueue.Remove(ctx, key)
+		return 1, false, newTakings(), k.DebtQueue.Remove(ctx, key)
 	}
-	p := &payment{
-		delAddr: key.K2(), account: account, denom: denom, dest: dest,
-		burned: sdkmath.ZeroInt(), rewarded: sdkmath.ZeroInt(), failed: map[string]bool{},
+	p := &payment{delAddr: key.K2(), account: account, denom: denom, takings: newTakings(), failed: map[string]bool{}}
+	if p.marked, err = k.Marked.Has(ctx, p.delAddr); err != nil {
+		return 1, false, p.takings, err
 	}
 	nothing := false
 	for p.left().IsPositive() && (taken == 0 || taken < steps) {
 		a, read, err := k.nextAsset(ctx, p)
 		if err != nil {
-			return taken + read, false, err
+			return taken + read, false, p.takings, err
 		}
 		if a == nil {
 			taken += max(read, 1)
@@ -190,49 +249,47 @@ func (k *Keeper) visitDebtor(ctx sdk.Context, key timeDelegator, dest types.Slas
 			k.emit(ctx, &types.EventStageFailed{Stage: "burn", Subject: k.delString(p.delAddr), Reason: err.Error()})
 			continue
 		}
-		p.burned = p.burned.Add(burned)
 		k.emit(ctx, &types.EventBurned{
 			Delegator: k.delString(p.delAddr), Validator: k.valString(a.valAddr), Amount: burned,
 			Unbonding: a.entry != nil, Debt: p.left(),
 		})
 	}
-	return taken, nothing && len(p.failed) > 0, k.closePayment(ctx, key, p, nothing && len(p.failed) == 0)
+	err = k.closePayment(ctx, key, p, nothing && len(p.failed) == 0)
+	return taken, nothing && len(p.failed) > 0, p.takings, err
 }
 
 // closePayment stores what a visit changed. With nothing left to take, what is still owed is a shortfall.
 func (k *Keeper) closePayment(ctx sdk.Context, key timeDelegator, p *payment, nothing bool) error {
-	left, short := p.left(), sdkmath.ZeroInt()
+	left := p.left()
 	if nothing {
-		short, left = left, sdkmath.ZeroInt()
+		p.takings.short, left = left, sdkmath.ZeroInt()
 	}
-	if p.burned.IsZero() && short.IsZero() {
+	if p.takings.sum().IsZero() && p.takings.short.IsZero() {
 		return nil
 	}
-	err := k.changeTotals(ctx, func(t *types.SlashTotals) {
-		t.Burned, t.Rewarded = t.Burned.Add(p.burned), t.Rewarded.Add(p.rewarded)
-		t.Debt, t.Shortfall = t.Debt.Sub(p.burned).Sub(short), t.Shortfall.Add(short)
-		if left.IsZero() && t.Debtors > 0 {
-			t.Debtors--
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if short.IsPositive() {
-		if err := k.addShortfall(ctx, p.delAddr, short); err != nil {
+	if p.takings.short.IsPositive() {
+		if err := k.addShortfall(ctx, p.delAddr, p.takings.short); err != nil {
 			return err
 		}
 	}
-	// The collateral has become less for a reason: its next evaluation finds no escape.
-	p.account.Debt, p.account.EvaluatedHeight = left, 0
+	foreseen := p.account.Foreseen && !p.marked && !p.inexact && !p.read && left.IsZero() && p.takings.short.IsZero()
+	p.account.Debt = left
 	if left.IsZero() {
+		p.takings.closed = 1
+		p.account.Foreseen, p.account.DebtSince = false, types.Account{}.DebtSince
 		if err := k.DebtQueue.Remove(ctx, key); err != nil {
 			return err
 		}
-		p.account.DebtSince = types.Account{}.DebtSince
+	}
+	if !foreseen {
+		// The collateral has become less for a reason: the evaluation that follows finds no escape.
+		p.account.EvaluatedHeight = 0
 	}
 	if err := k.Accounts.Set(ctx, p.delAddr, p.account); err != nil {
 		return err
+	}
+	if foreseen {
+		return k.Marked.Remove(ctx, p.delAddr) // x/staking's hooks have marked it
 	}
 	return k.mark(ctx, p.delAddr)
 }
@@ -324,25 +381,26 @@ func (k *Keeper) nextDelegation(ctx sdk.Context, p *payment) (next *asset, read 
 
 // burn takes an amount of an asset, isolated with a gas meter of its own, and returns the gas used and what was taken.
 func (k *Keeper) burn(ctx sdk.Context, p *payment, a asset, amount sdkmath.Int) (gas uint64, burned sdkmath.Int, err error) {
-	rewarded := sdkmath.ZeroInt()
+	t := newTakings()
 	err = k.isolate(ctx, func(ctx sdk.Context) (err error) {
 		defer func() { gas = ctx.GasMeter().GasConsumed() }()
 		if a.entry != nil {
-			burned, rewarded, err = k.burnEntry(ctx, p, a, amount)
+			t, err = k.burnEntry(ctx, p, a, amount)
 		} else {
-			burned, rewarded, err = k.burnDelegation(ctx, p, a, amount)
+			t, err = k.burnDelegation(ctx, p, a, amount)
 		}
 		return err
 	})
 	if err == nil {
-		p.rewarded = p.rewarded.Add(rewarded)
+		p.takings.add(t)
 	}
-	return gas, burned, err
+	return gas, t.sum(), err
 }
 
 // burnDelegation takes an amount of a native delegation, rounded up to shares: what the rounding gives beyond it is paid
 // out. x/staking has no entry for what left, so the log of flows says so to later slashes of the validator.
-func (k *Keeper) burnDelegation(ctx sdk.Context, p *payment, a asset, amount sdkmath.Int) (burned, rewarded sdkmath.Int, err error) {
+func (k *Keeper) burnDelegation(ctx sdk.Context, p *payment, a asset, amount sdkmath.Int) (t takings, err error) {
+	t = newTakings()
 	v := a.validator
 	shares := a.delegation.Shares
 	if amount.LT(tokensOf(v, shares)) {
@@ -355,33 +413,34 @@ func (k *Keeper) burnDelegation(ctx sdk.Context, p *payment, a asset, amount sdk
 	}
 	left, err := k.staking.Unbond(ctx, p.delAddr, a.valAddr, shares)
 	if err != nil {
-		return burned, rewarded, err
+		return t, err
 	}
 	if !left.IsPositive() {
-		return burned, rewarded, errorsmod.Wrapf(types.ErrMath, "%s shares of %s give nothing", shares, k.valString(a.valAddr))
+		return t, errorsmod.Wrapf(types.ErrMath, "%s shares of %s give nothing", shares, k.valString(a.valAddr))
 	}
 	if !v.IsUnbonded() {
-		if err := k.logLeft(ctx, a.valAddr, left); err != nil {
-			return burned, rewarded, err
+		if err := k.Flow.Add(ctx, a.valAddr, left, sdkmath.ZeroInt()); err != nil {
+			return t, err
 		}
+		t.flows = true
 	}
-	burned = sdkmath.MinInt(left, amount)
+	burned := sdkmath.MinInt(left, amount)
+	after := v
+	after.Tokens, after.DelegatorShares = v.Tokens.Sub(left), v.DelegatorShares.Sub(shares)
+	lost := tokensOf(v, a.delegation.Shares).Sub(tokensOf(after, a.delegation.Shares.Sub(shares)))
+	p.inexact = p.inexact || !lost.Equal(burned)
 	if rest := left.Sub(burned); rest.IsPositive() {
 		coins := sdk.NewCoins(sdk.NewCoin(p.denom, rest))
 		if err := k.bank.UndelegateCoinsFromModuleToAccount(ctx, pool, p.delAddr, coins); err != nil {
-			return burned, rewarded, err
+			return t, err
 		}
 	}
-	rewarded, err = k.take(ctx, p, pool, burned)
-	return burned, rewarded, err
-}
-
-// logLeft notes that tokens left a validator of this chain without an entry, and when this block was.
-func (k *Keeper) logLeft(ctx sdk.Context, valAddr sdk.ValAddress, tokens sdkmath.Int) error {
-	if err := k.Flow.Add(ctx, valAddr, tokens, sdkmath.ZeroInt()); err != nil {
-		return err
+	if v.IsBonded() {
+		t.bonded = burned
+	} else {
+		t.notBonded = burned
 	}
-	return k.OwnHeights.Set(ctx, ctx.BlockHeight(), nanos(ctx.BlockTime()))
+	return t, nil
 }
 
 // pruneFlows drops at most limit flow records that no slash can ask for any more: older than one unbonding period and the
@@ -415,29 +474,30 @@ func (k *Keeper) pruneFlows(ctx sdk.Context, limit int) error {
 }
 
 // burnEntry takes an amount of an unbonding entry. Its InitialBalance stays: x/staking would overcharge others.
-func (k *Keeper) burnEntry(ctx sdk.Context, p *payment, a asset, amount sdkmath.Int) (burned, rewarded sdkmath.Int, err error) {
+func (k *Keeper) burnEntry(ctx sdk.Context, p *payment, a asset, amount sdkmath.Int) (t takings, err error) {
+	t = newTakings()
+	t.notBonded = amount
 	err = k.editEntry(ctx, p.delAddr, *a.entry, func(x *stakingtypes.UnbondingDelegationEntry) { x.Balance = x.Balance.Sub(amount) })
-	if err != nil {
-		return burned, rewarded, err
-	}
-	rewarded, err = k.take(ctx, p, stakingtypes.NotBondedPoolName, amount)
-	return amount, rewarded, err
+	return t, err
 }
 
 // take pays submitters of proofs out of an amount that lies in one of x/staking's pools, the oldest slash first, and
 // burns the rest or gives it to the community pool. It returns what submitters got.
-func (k *Keeper) take(ctx sdk.Context, p *payment, pool string, amount sdkmath.Int) (rewarded sdkmath.Int, err error) {
-	if rewarded, err = k.payRewards(ctx, p.denom, pool, amount); err != nil {
+func (k *Keeper) take(ctx sdk.Context, dest types.SlashDestination, denom, pool string, amount sdkmath.Int) (rewarded sdkmath.Int, err error) {
+	if !amount.IsPositive() {
+		return sdkmath.ZeroInt(), nil
+	}
+	if rewarded, err = k.payRewards(ctx, denom, pool, amount); err != nil {
 		return rewarded, err
 	}
 	rest := amount.Sub(rewarded)
 	if !rest.IsPositive() {
 		return rewarded, nil
 	}
-	coins := sdk.NewCoins(sdk.NewCoin(p.denom, rest))
-	if p.dest == types.SLASH_DESTINATION_COMMUNITY_POOL && k.community != nil {
+	coins := sdk.NewCoins(sdk.NewCoin(denom, rest))
+	if dest == types.SLASH_DESTINATION_COMMUNITY_POOL && k.community != nil {
 		// If that fails it is burned: nothing else may keep a debt from being paid.
-		if k.attempt(ctx, "community pool", k.delString(p.delAddr), func(ctx sdk.Context) error {
+		if k.attempt(ctx, "community pool", "", func(ctx sdk.Context) error {
 			return k.community.FundCommunityPool(ctx, coins, authtypes.NewModuleAddress(pool))
 		}) {
 			return rewarded, nil

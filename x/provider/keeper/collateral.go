@@ -50,6 +50,8 @@ type ledger struct {
 	// owed is what settling has added to the debt since the ledger was last saved, by so many settlements.
 	owed        sdkmath.Int
 	settlements uint64
+	// evaluated: the ledger is saved by an evaluation, so what settling it changed needs none.
+	evaluated bool
 
 	nativeRatio sdkmath.LegacyDec
 	// bonded and held are read by loadNative or by the evaluation.
@@ -158,6 +160,14 @@ func (l *ledger) missing(collateral sdkmath.Int) sdkmath.Int {
 	return sdkmath.MaxInt(needed.Sub(after), sdkmath.ZeroInt())
 }
 
+// missingBefore is what was missing at the end of the last evaluation.
+func (l *ledger) missingBefore() sdkmath.Int {
+	if l.account.Missing.IsNil() {
+		return sdkmath.ZeroInt()
+	}
+	return l.account.Missing
+}
+
 // find returns the delegator's position in the pool or batch.
 func (l *ledger) find(id uint64) *ref {
 	for _, r := range l.refs {
@@ -191,7 +201,7 @@ func (k *Keeper) load(ctx context.Context, delAddr sdk.AccAddress) (*ledger, err
 		return nil, err
 	}
 	if !l.stored {
-		l.account = types.Account{Debt: sdkmath.ZeroInt(), MinSelfDelegation: sdkmath.ZeroInt()}
+		l.account = types.Account{Debt: sdkmath.ZeroInt(), MinSelfDelegation: sdkmath.ZeroInt(), Missing: sdkmath.ZeroInt()}
 		return l, nil // no account, no positions
 	}
 	rng := collections.NewPrefixedPairRange[sdk.AccAddress, uint64](delAddr)

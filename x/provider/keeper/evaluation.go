@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"cosmossdk.io/collections"
 	sdkmath "cosmossdk.io/math"
@@ -22,6 +23,12 @@ func poolSubject(id uint64) string { return fmt.Sprintf("pool %d", id) }
 //
 // CONTRACT: not called from inside a staking hook; x/staking works on copies it read before.
 func (k *Keeper) evaluate(ctx sdk.Context, delAddr sdk.AccAddress) (steps int, err error) {
+	return k.evaluateMember(ctx, delAddr, 0)
+}
+
+// evaluateMember is evaluate, which also tops up or shrinks the position in one active pool, if id is not zero. An
+// evaluation foresees that the debt will be paid, so if that comes out of native delegations none has to follow it.
+func (k *Keeper) evaluateMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint64) (steps int, err error) {
 	if err := k.Marked.Remove(ctx, delAddr); err != nil {
 		return 1, err
 	}
@@ -43,10 +50,22 @@ func (k *Keeper) evaluate(ctx sdk.Context, delAddr sdk.AccAddress) (steps int, e
 		all = all.Add(e.balance)
 	}
 	total := l.bonded.Add(all)
-	if missing := l.missing(total); missing.IsPositive() {
+	missing := l.missing(total)
+	if missing.IsPositive() {
 		if err := k.collateralLost(ctx, l, total, missing); err != nil {
 			return steps, err
 		}
+		missing = l.missing(total)
+	}
+	if !missing.Equal(l.missingBefore()) {
+		l.account.Missing = missing
+	}
+	if r := l.find(id); r != nil && r.active() {
+		consumer, err := k.Consumers.Get(ctx, r.pool.ClientId)
+		if err != nil {
+			return steps, err
+		}
+		k.topUp(ctx, l, r, consumer.Config.MaxSlashFractionDoubleSign, l.roomAfterDebt(total))
 	}
 	needed, ok := l.needed()
 	if !ok {
@@ -68,7 +87,7 @@ func (k *Keeper) evaluate(ctx sdk.Context, delAddr sdk.AccAddress) (steps int, e
 			}
 		}
 	}
-	return steps, k.closeEvaluation(ctx, l)
+	return steps, k.closeEvaluation(ctx, l, len(entries) == 0)
 }
 
 // collateralLost cuts positions that nothing backs any more. Unless a slash, settlement, a raise of the native ratio, or
@@ -78,6 +97,7 @@ func (k *Keeper) collateralLost(ctx sdk.Context, l *ledger, total, missing sdkma
 	if err != nil {
 		return err
 	}
+	missing = missing.Sub(l.missingBefore()) // what was missing then has its reason
 	if !l.account.Debt.IsPositive() && lastSlash < l.account.EvaluatedHeight && missing.GT(sdkmath.NewInt(maxRoundingLoss)) {
 		l.account.Barred, l.accountDirty = true, true
 		k.emit(ctx, &types.EventCollateralEscaped{Delegator: k.delString(l.delAddr), Missing: missing})
@@ -126,9 +146,12 @@ func (k *Keeper) holdPrefix(ctx sdk.Context, l *ledger, entries []entry, needed 
 	return matured, nil
 }
 
-// closeEvaluation stores the ledger; an account with nothing left is deleted.
-func (k *Keeper) closeEvaluation(ctx sdk.Context, l *ledger) error {
-	l.account.EvaluatedHeight, l.accountDirty = ctx.BlockHeight(), true
+// closeEvaluation stores the ledger; an account with nothing left is deleted. Without entries, and with positions left,
+// the payment of the debt changes nothing that this evaluation has not seen to.
+func (k *Keeper) closeEvaluation(ctx sdk.Context, l *ledger, noEntries bool) error {
+	kept := slices.ContainsFunc(l.refs, func(r *ref) bool { return r.pos.Shares.IsPositive() })
+	l.account.Foreseen = noEntries && kept && l.account.Debt.IsPositive()
+	l.account.EvaluatedHeight, l.accountDirty, l.evaluated = ctx.BlockHeight(), true, true
 	if err := k.save(ctx, l); err != nil {
 		return err
 	}
@@ -231,7 +254,7 @@ func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) (taken int, err err
 	if err != nil {
 		return 1, err
 	}
-	visit, stage := k.topUpMember, "top up"
+	visit, stage := k.evaluateMember, "top up"
 	switch {
 	case pool.IsMatured():
 		visit = func(ctx sdk.Context, delAddr sdk.AccAddress, _ uint64) (int, error) { return 1, k.mark(ctx, delAddr) }
@@ -247,8 +270,12 @@ func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) (taken int, err err
 			return err
 		})
 		if !ok {
-			// Its budget may be below what the end of the walk would promise: do not raise g this time.
+			// Its budget may be below what the end of the walk would promise: do not raise g this time. It is settled as soon
+			// as it can be.
 			w.Rate = sdkmath.ZeroInt()
+			if err := k.mark(ctx, delAddr); err != nil {
+				return taken, err
+			}
 		}
 		if taken += max(n, 1); taken >= limit && i < len(members)-1 {
 			more = true
@@ -305,46 +332,6 @@ func (k *Keeper) settleMember(ctx sdk.Context, delAddr sdk.AccAddress, _ uint64)
 		return 1, err
 	}
 	return 1 + len(l.refs), k.save(ctx, l)
-}
-
-// topUpMember settles one delegator and tops up, or shrinks, its position in the pool. It returns the steps it took.
-func (k *Keeper) topUpMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint64) (steps int, err error) {
-	l, err := k.load(ctx, delAddr)
-	if err != nil {
-		return 1, err
-	}
-	r := l.find(id)
-	if r == nil || !r.active() {
-		return 1, k.save(ctx, l)
-	}
-	if err := k.loadNative(ctx, l); err != nil {
-		return 1, err
-	}
-	// Entries that are not held yet can be: the evaluation that follows holds what is needed.
-	entries, err := k.readEntries(ctx, delAddr)
-	if err != nil {
-		return 1, err
-	}
-	steps = 1 + int(l.delegations) + len(entries) + len(l.refs)
-	l.held = sdkmath.ZeroInt()
-	for _, e := range entries {
-		l.held = l.held.Add(e.balance)
-	}
-	consumer, err := k.Consumers.Get(ctx, r.pool.ClientId)
-	if err != nil {
-		return steps, err
-	}
-	if l.account.Debt.IsPositive() && l.missing(l.collateral()).IsPositive() {
-		// The debt is about to be paid: what does not fit then is cut now, which leaves more room for the rest.
-		if err := k.cut(ctx, l, l.collateral()); err != nil {
-			return steps, err
-		}
-	}
-	k.topUp(ctx, l, r, consumer.Config.MaxSlashFractionDoubleSign, l.roomAfterDebt(l.collateral()))
-	if err := k.mark(ctx, delAddr); err != nil {
-		return steps, err
-	}
-	return steps, k.save(ctx, l)
 }
 
 // runRatioWalk marks at most limit accounts after a change of the native ratio.

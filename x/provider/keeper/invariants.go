@@ -10,6 +10,7 @@ import (
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
+	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	"github.com/mesh-security/mesh/x/provider/types"
 )
@@ -38,7 +39,7 @@ func broken(format string, args ...any) error {
 // its bonded stake, and all its entries, can pay. Unbonding stake alone may exceed what lost collateral left; then no
 // active stake is left and every native entry is held.
 func (k *Keeper) CheckCollateral(ctx context.Context) error {
-	return k.eachSettled(ctx, func(ctx sdk.Context, l *ledger, entries []entry) error {
+	return k.eachSettled(ctx, func(_ sdk.Context, l *ledger, entries []entry, slack sdkmath.Int) error {
 		required, collateral := l.required(), l.collateral()
 		if l.account.Debt.IsPositive() {
 			required, collateral = l.account.Debt.Add(l.allBudgets()), l.bonded
@@ -46,7 +47,7 @@ func (k *Keeper) CheckCollateral(ctx context.Context) error {
 				collateral = collateral.Add(e.balance)
 			}
 		}
-		if required.GT(collateral) {
+		if required.GT(collateral.Add(slack)) {
 			for _, r := range l.refs {
 				if r.active() {
 					return broken("%s: %s required, %s collateral, %s debt", k.delString(l.delAddr), required, collateral, l.account.Debt)
@@ -62,14 +63,18 @@ func (k *Keeper) CheckCollateral(ctx context.Context) error {
 	})
 }
 
-// CheckHolds checks that what is held is the shortest prefix that is needed, that every marker has its entry on hold,
+// CheckHolds checks that what is held is the shortest prefix that is needed, to the rounding of x/staking, that every marker has its entry on hold,
 // and that the queue lists those not worked on.
 func (k *Keeper) CheckHolds(ctx context.Context) error {
-	err := k.eachSettled(ctx, func(_ sdk.Context, l *ledger, entries []entry) error {
+	err := k.eachSettled(ctx, func(_ sdk.Context, l *ledger, entries []entry, slack sdkmath.Int) error {
 		needed, _ := l.needed()
 		counted := l.bonded
 		for _, e := range entries {
 			wanted := e.balance.IsPositive() && needed.GT(counted)
+			if needed.Sub(counted).Abs().LTE(slack) {
+				counted = counted.Add(e.balance)
+				continue
+			}
 			if !e.ours && l.owed.IsPositive() {
 				continue // it is held as soon as the delegator is settled, and not before it is needed
 			}
@@ -97,7 +102,7 @@ func (k *Keeper) CheckHolds(ctx context.Context) error {
 
 // eachSettled calls fn for every account that is not marked, settled in memory, with its native side read. While accounts
 // are walked after a change of the native ratio or a native slash there are none.
-func (k *Keeper) eachSettled(ctx context.Context, fn func(ctx sdk.Context, l *ledger, entries []entry) error) error {
+func (k *Keeper) eachSettled(ctx context.Context, fn func(ctx sdk.Context, l *ledger, entries []entry, slack sdkmath.Int) error) error {
 	lastSlash, err := getItemOr(ctx, k.LastNativeSlash, 0)
 	if err != nil {
 		return err
@@ -153,11 +158,38 @@ func (k *Keeper) eachSettled(ctx context.Context, fn func(ctx sdk.Context, l *le
 		if err != nil {
 			return err
 		}
-		if err := fn(cacheCtx, l, entries); err != nil {
+		slack, err := k.roundable(cacheCtx, delAddr)
+		if err != nil {
+			return err
+		}
+		if err := fn(cacheCtx, l, entries, slack); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// roundable returns by how many of the smallest units x/staking's rounding may have changed the delegator's collateral since
+// it was evaluated, without anything that tells us: one for each delegation to a validator whose shares are not worth one
+// token each, when others come and go there.
+func (k *Keeper) roundable(ctx context.Context, delAddr sdk.AccAddress) (sdkmath.Int, error) {
+	n := sdkmath.ZeroInt()
+	var inner error
+	err := k.staking.IterateDelegatorDelegations(ctx, delAddr, func(d stakingtypes.Delegation) bool {
+		var valAddr sdk.ValAddress
+		if valAddr, inner = k.staking.ValidatorAddressCodec().StringToBytes(d.ValidatorAddress); inner != nil {
+			return true
+		}
+		var v stakingtypes.Validator
+		if v, inner = k.staking.GetValidator(ctx, valAddr); inner != nil {
+			return true
+		}
+		if !v.DelegatorShares.Equal(sdkmath.LegacyNewDecFromInt(v.Tokens)) {
+			n = n.AddRaw(1)
+		}
+		return false
+	})
+	return n, errors.Join(err, inner)
 }
 
 // maxRoundingDeficit is by how many of the smallest units a budget may be below g·s. Each settlement rounds what is owed

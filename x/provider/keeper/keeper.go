@@ -245,6 +245,10 @@ func (k *Keeper) Logger(ctx context.Context) log.Logger {
 
 // emit emits a typed event. It fails only on types that are not events, so its error is logged and no state depends on it.
 func (k *Keeper) emit(ctx context.Context, event eventMessage) {
+	if e, ok := event.(interface{ ToEvent() sdk.Event }); ok {
+		sdk.UnwrapSDKContext(ctx).EventManager().EmitEvent(e.ToEvent())
+		return
+	}
 	if err := sdk.UnwrapSDKContext(ctx).EventManager().EmitTypedEvent(event); err != nil {
 		k.Logger(ctx).Error("event not emitted", "error", err)
 	}

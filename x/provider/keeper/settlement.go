@@ -54,8 +54,13 @@ func (k *Keeper) saveDebt(ctx context.Context, l *ledger) error {
 		return err
 	}
 	// What it owes may need entries that were free until now.
-	if err := k.mark(ctx, l.delAddr); err != nil || !begins {
-		return err
+	if !l.evaluated {
+		if err := k.mark(ctx, l.delAddr); err != nil {
+			return err
+		}
+	}
+	if !begins {
+		return nil
 	}
 	l.account.DebtSince, l.accountDirty = now(ctx), true
 	return k.DebtQueue.Set(ctx, debtKey(l.delAddr, l.account))

@@ -946,3 +946,36 @@ func TestSettlementInvariantsSeeErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestCollateralSlashedUnderUnbondingStake: what a native slash took from under stake that is unbonding cannot be cut, and
+// stays missing; that is no escape, however often it is looked at.
+func TestCollateralSlashedUnderUnbondingStake(t *testing.T) {
+	f := testutil.New(t)
+	f.Validator(500_000_000, 1)
+	val := f.Validator(10_000_000, 1)
+	u := f.Delegator(val, 1_000_000)
+	f.NextBlock()
+	c := f.Consumer(client, nil)
+	c.Bond(1)
+	require.NoError(t, c.Stake(u, 1, 1_000_000))
+	require.NoError(t, c.Unstake(u, 1, 1_000_000))
+	f.NextBlock()
+	f.NativeSlash(val, 0, "0.5")
+	f.Blocks(3)
+	require.Equal(t, "500000", f.Collateral(u).Collateral.String())
+	for range 3 {
+		require.NoError(t, f.Undelegate(u, val, 100_000))
+		f.Blocks(2)
+		require.False(t, f.Collateral(u).Barred)
+	}
+	require.Equal(t, 3, held(f, u, val))
+	// What goes missing on top of it is one.
+	d, err := f.Staking.GetDelegation(f.Ctx, u, val)
+	require.NoError(t, err)
+	require.NoError(t, f.Staking.RemoveDelegation(f.Ctx, d))
+	d.DelegatorAddress = f.Address().String()
+	require.NoError(t, f.Staking.SetDelegation(f.Ctx, d))
+	require.NoError(t, f.Provider.Marked.Set(f.Ctx, u))
+	f.Blocks(2)
+	require.True(t, f.Collateral(u).Barred)
+}

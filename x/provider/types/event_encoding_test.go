@@ -3,6 +3,7 @@ package types_test
 import (
 	"testing"
 
+	"github.com/cosmos/gogoproto/proto"
 	"github.com/stretchr/testify/require"
 
 	sdkmath "cosmossdk.io/math"
@@ -25,6 +26,19 @@ func TestToEventIsTheTypedEvent(t *testing.T) {
 			Delegator: "\"quoted\" \\ <b>&</b> \x00\n\t\x7f", ConsumerId: "é\u2028世界", Validator: "\xff\xfe",
 			Amount: sdkmath.NewInt(-5), Shares: sdkmath.OneInt(), PoolId: 3,
 		},
+	} {
+		want, err := sdk.TypedEventToEvent(e)
+		require.NoError(t, err)
+		require.Equal(t, want, e.ToEvent())
+	}
+	for _, e := range []interface {
+		proto.Message
+		ToEvent() sdk.Event
+	}{
+		&types.EventSettled{Amount: sdkmath.ZeroInt()},
+		&types.EventSettled{Delegator: "cosmos1abc", PoolId: 1<<64 - 1, Amount: big},
+		&types.EventBurned{Amount: sdkmath.ZeroInt(), Debt: sdkmath.ZeroInt()},
+		&types.EventBurned{Delegator: "cosmos1abc", Validator: "cosmosvaloper1xyz", Amount: big, Unbonding: true, Debt: sdkmath.NewInt(7)},
 	} {
 		want, err := sdk.TypedEventToEvent(e)
 		require.NoError(t, err)

@@ -176,6 +176,9 @@ func (g GenesisState) validatePools(known func(string) error) error {
 			return bad("account %X is there twice", a.Delegator)
 		}
 		accounts[string(a.Delegator)] = true
+		if !a.Account.Missing.IsNil() && a.Account.Missing.IsNegative() {
+			return bad("account %X misses less than nothing", a.Delegator)
+		}
 		if a.Account.Debt.IsNil() || a.Account.Debt.IsNegative() || a.Account.MinSelfDelegation.IsNil() || a.Account.MinSelfDelegation.IsNegative() {
 			return bad("account %X has a missing or negative number", a.Delegator)
 		}
