@@ -2,7 +2,7 @@ package types
 
 import errorsmod "cosmossdk.io/errors"
 
-// Errors of packets and of the handshake.
+// Errors of packets, of the handshake and of reward memos.
 var (
 	ErrPacketSize        = errorsmod.Register(ModuleName, 2, "packet is empty or too large")
 	ErrPacketEncoding    = errorsmod.Register(ModuleName, 3, "packet cannot be decoded")
@@ -32,4 +32,10 @@ var (
 	ErrChannelClose     = errorsmod.Register(ModuleName, 26, "users cannot close the channel")
 	ErrChannelExists    = errorsmod.Register(ModuleName, 27, "the pairing has an open channel")
 	ErrChannelUnknown   = errorsmod.Register(ModuleName, 28, "channel belongs to no pairing, or was retired")
+
+	ErrMemoSize      = errorsmod.Register(ModuleName, 29, "reward memo is too long")
+	ErrMemoEncoding  = errorsmod.Register(ModuleName, 30, "reward memo has not the form of one")
+	ErrMemoEntries   = errorsmod.Register(ModuleName, 31, "reward memo has no entries or too many")
+	ErrMemoValidator = errorsmod.Register(ModuleName, 32, "invalid validator in reward memo")
+	ErrMemoAmount    = errorsmod.Register(ModuleName, 33, "invalid amount in reward memo")
 )
