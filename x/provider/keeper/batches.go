@@ -10,7 +10,6 @@ import (
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
-	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
@@ -162,15 +161,15 @@ func (k *Keeper) convertPool(ctx context.Context, clientID string, validator []b
 	return k.closeBatch(ctx, id, pool)
 }
 
-// closeBatch ends the time in which unstakes join a batch, fixes its U and touches the validator: the batch counts as
-// listed with the first listing of the validator sent from now on.
+// closeBatch ends the time in which unstakes join a batch, fixes its U and touches the validator. The batch's seq is that
+// of the next packet: listings of the validator from it on count for the batch, so that listing need not look for batches.
 func (k *Keeper) closeBatch(ctx context.Context, id uint64, pool types.Pool) error {
 	pairing, err := k.Pairings.Get(ctx, pool.ClientId)
 	if err != nil {
 		return err
 	}
 	b := pool.Batch
-	b.Closed = true
+	b.Closed, b.Session, b.Seq = true, pairing.Session, pairing.LastSeq+1
 	b.Unbonding = max(b.Unbonding, pairing.EffectiveUnbonding)
 	openKey := collections.Join3(pool.ClientId, pool.Validator, b.Epoch)
 	open, found, err := getOr(ctx, k.OpenBatches, openKey)
@@ -295,21 +294,9 @@ func (k *Keeper) requeueBatch(ctx sdk.Context, key timePool) error {
 	return k.BatchQueue.Set(ctx, collections.Join(nanos(ctx.BlockTime().Add(time.Minute)), key.K2()))
 }
 
-// listBatches gives the closed batches of a validator that were not listed in this session the seq of the listing that
-// goes out now.
-func (k *Keeper) listBatches(ctx context.Context, clientID string, validator []byte, session meshtypes.Session, seq uint64) error {
-	return k.eachWaiting(ctx, clientID, validator, func(id uint64, pool types.Pool) error {
-		if pool.Batch.Seq != 0 && pool.Batch.Session == session {
-			return nil
-		}
-		pool.Batch.Seq, pool.Batch.Session = seq, session
-		return k.Pools.Set(ctx, id, pool)
-	})
-}
-
-// eachWaiting calls fn for the closed, unexecuted batches of a validator. Their number is bounded by how many batch
-// epochs 2U has.
-func (k *Keeper) eachWaiting(ctx context.Context, clientID string, validator []byte, fn func(id uint64, pool types.Pool) error) error {
+// eachWaiting calls fn for the closed, unexecuted batches of a validator until it says to stop. Their number is bounded
+// by how many batch epochs 2U has.
+func (k *Keeper) eachWaiting(ctx context.Context, clientID string, validator []byte, fn func(id uint64, pool types.Pool) (stop bool, err error)) error {
 	rng := collections.NewSuperPrefixedTripleRange[string, []byte, uint64](clientID, validator)
 	var ids []uint64
 	err := k.WaitingBatches.Walk(ctx, rng, func(key clientValID) (bool, error) {
@@ -324,7 +311,7 @@ func (k *Keeper) eachWaiting(ctx context.Context, clientID string, validator []b
 		if err != nil {
 			return err
 		}
-		if err := fn(id, pool); err != nil {
+		if stop, err := fn(id, pool); err != nil || stop {
 			return err
 		}
 	}

@@ -40,7 +40,7 @@ func TestBatchExecuted(t *testing.T) {
 	// Listings before closing do not count for it.
 	f.Epoch()
 	c.Relay()
-	require.Zero(t, only(t, c).Seq)
+	require.False(t, only(t, c).Closed)
 	require.Equal(t, "600", c.Stored[string(testutil.Operator(1))].Amount.String())
 	c.Execute(1)
 	require.True(t, only(t, c).StartedAt.IsZero())
@@ -381,4 +381,73 @@ func TestExecutionsAreWorkedOnABoundedNumberPerBlock(t *testing.T) {
 	f.NextBlock()
 	require.Equal(t, validators*epochs, started(c))
 	require.Empty(t, export(t, f).Executions)
+}
+
+// TestListingIsConstantWork: what it costs to list validators does not depend on how many of their batches wait, nor what
+// it costs to learn that the consumer began anew. After either the clocks of all of them start with the report.
+func TestListingIsConstantWork(t *testing.T) {
+	const validators = 4
+	run := func(epochs int, anew bool) (learn, list uint64) {
+		f := testutil.New(t)
+		val := f.Validator(1_000_000, 1)
+		f.NextBlock()
+		c := f.Consumer(client, nil)
+		c.Bond(validators)
+		u := f.Delegator(val, 1_000_000)
+		for n := 1; n <= validators; n++ {
+			require.NoError(t, c.Stake(u, n, 10_000))
+		}
+		f.Epoch()
+		c.Relay()
+		for range epochs {
+			for n := 1; n <= validators; n++ {
+				w := f.Delegator(val, 100) // a delegator has at most seven claims
+				require.NoError(t, c.Stake(w, n, 100))
+				require.NoError(t, c.Unstake(w, n, 10))
+			}
+			f.NextBlockAfter(c.Pairing().BatchEpochEnd.Sub(f.Ctx.BlockTime()))
+			f.NextBlock()
+		}
+		f.IBC.Take() // lost for ever
+		require.NoError(t, f.Provider.TouchAll(f.Ctx, client))
+		if anew {
+			c.Session.Consumer++
+			c.Seq, c.Seqs = 0, map[string]uint64{}
+			m := c.Message()
+			learn = f.StoreGas(func() { c.Send(m) })
+			c.Bond(validators)
+		}
+		f.NextBlockAfter(time.Hour)
+		list = f.StoreGas(func() { require.NoError(t, f.Provider.EndBlocker(f.Ctx)) })
+		f.Blocks(2)
+		updates := c.Relay()
+		require.Len(t, updates[len(updates)-1].Stakes, validators)
+		waiting := c.Batches()
+		require.Len(t, waiting, validators*epochs)
+		for _, b := range waiting {
+			require.True(t, b.Batch.Pool.Batch.StartedAt.IsZero())
+			require.Contains(t, b.WaitsFor, "executed update")
+		}
+		// What is unstaked and closes now was not in those listings.
+		require.NoError(t, c.Unstake(u, 1, 10))
+		f.NextBlockAfter(c.Pairing().BatchEpochEnd.Sub(f.Ctx.BlockTime()))
+		f.Blocks(2)
+		for n := 1; n <= validators; n++ {
+			c.Execute(n)
+		}
+		f.Blocks(5)
+		for _, b := range c.Batches() {
+			late := b.Batch.Id > waiting[len(waiting)-1].Batch.Id
+			require.Equal(t, late, b.Batch.Pool.Batch.StartedAt.IsZero(), "batch %d", b.Batch.Id)
+			require.Equal(t, late, b.Batch.Pool.Batch.ExecutedHeight.IsZero(), "batch %d", b.Batch.Id)
+		}
+		return learn, list
+	}
+	for _, anew := range []bool{false, true} {
+		learnFew, listFew := run(2, anew)
+		learn, list := run(12, anew)
+		t.Logf("a new session %t: %d gas to learn it, %d to list; with few batches %d, %d", anew, learn, list, learnFew, listFew)
+		require.LessOrEqual(t, learn, learnFew*11/10)
+		require.LessOrEqual(t, list, listFew*11/10)
+	}
 }

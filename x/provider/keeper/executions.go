@@ -45,7 +45,7 @@ func (k *Keeper) noteExecution(ctx context.Context, clientID string, validator [
 // what is still to be worked on in EndBlock.
 func (k *Keeper) executed(ctx context.Context, pool types.Pool) (height meshtypes.Height, err error) {
 	b := pool.Batch
-	if b == nil || !b.ExecutedHeight.IsZero() || b.Seq == 0 {
+	if b == nil || !b.Closed || !b.ExecutedHeight.IsZero() {
 		if b != nil {
 			height = b.ExecutedHeight
 		}
@@ -62,9 +62,13 @@ func (k *Keeper) executed(ctx context.Context, pool types.Pool) (height meshtype
 	return height, err
 }
 
-// covers says whether a batch is among those that were executed.
+// covers says whether a batch is among those that were executed: it closed before the listing was sent, which is so for
+// any listing of a later session.
 func covers(e types.Execution, b types.Batch) bool {
-	return b.Seq != 0 && b.Session == e.Session && b.Seq <= e.Seq
+	if b.Session == e.Session {
+		return b.Closed && b.Seq <= e.Seq
+	}
+	return b.Closed && b.Session.Provider <= e.Session.Provider && b.Session.Consumer <= e.Session.Consumer
 }
 
 // runExecutions starts about limit clocks of batches that were executed. Every consumer has an equal share, so that none
@@ -144,27 +148,27 @@ func (k *Keeper) applyExecution(ctx context.Context, key clientValID, limit int)
 // startExecuted starts at most limit clocks of the batches that an execution covers, by our own time of its receipt. It
 // returns how many it started and whether there are more.
 func (k *Keeper) startExecuted(ctx context.Context, e types.Execution, limit int) (started int, more bool, err error) {
-	err = k.eachWaiting(ctx, e.ClientId, e.Validator, func(id uint64, pool types.Pool) error {
+	err = k.eachWaiting(ctx, e.ClientId, e.Validator, func(id uint64, pool types.Pool) (bool, error) {
 		b := pool.Batch
-		if more || !covers(e, *b) {
-			return nil
+		if !covers(e, *b) {
+			return false, nil
 		}
 		if started >= limit {
 			more = true
-			return nil
+			return true, nil
 		}
 		started++
 		b.ExecutedHeight = e.Height
 		if err := k.WaitingBatches.Remove(ctx, collections.Join3(e.ClientId, e.Validator, id)); err != nil {
-			return err
+			return true, err
 		}
 		// A clock that was forced since the report starts with the report after all.
 		if b.StartedAt.IsZero() || e.ReceivedAt.Before(b.StartedAt) {
 			if err := k.startBatch(ctx, id, &pool, e.ReceivedAt, false); err != nil {
-				return err
+				return true, err
 			}
 		}
-		return k.Pools.Set(ctx, id, pool)
+		return false, k.Pools.Set(ctx, id, pool)
 	})
 	return started, more, err
 }

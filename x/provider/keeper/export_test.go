@@ -1,6 +1,8 @@
 package keeper
 
 import (
+	"context"
+
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -32,3 +34,6 @@ func (k *Keeper) SlashOne(ctx sdk.Context, id uint64, fraction sdkmath.LegacyDec
 	err = k.slashStake(ctx, consumer.Config, &rec, []stakeOn{{id, pool}}, []sdkmath.LegacyDec{fraction})
 	return rec.Amount, err
 }
+
+// TouchAll takes what is in flight as lost and touches every validator that the consumer must know of.
+func (k *Keeper) TouchAll(ctx context.Context, clientID string) error { return k.touchAll(ctx, clientID) }

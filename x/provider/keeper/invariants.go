@@ -317,7 +317,10 @@ func (k *Keeper) CheckBatches(ctx context.Context) error {
 		if err != nil {
 			return true, err
 		}
-		if b.Seq == 0 || b.Session != p.Session {
+		if b.Seq == 0 {
+			return true, broken("batch %d is closed and has no seq", id)
+		}
+		if b.Session == p.Session && b.Seq > p.LastSeq || p.LastSeq == 0 {
 			// It still has to be listed, so the validator must be touched.
 			if touched, err := k.Outbox.Has(ctx, collections.Join(pool.ClientId, pool.Validator)); err != nil || !touched {
 				return true, broken("batch %d is closed and not listed, but its validator is not touched: %v", id, err)

@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"cosmossdk.io/collections"
@@ -103,14 +104,18 @@ func (k *Keeper) touchAll(ctx context.Context, clientID string) error {
 	if err := k.touchPools(ctx, clientID); err != nil {
 		return err
 	}
-	var last []byte
-	return k.WaitingBatches.Walk(ctx, collections.NewPrefixedTripleRange[string, []byte, uint64](clientID), func(key clientValID) (bool, error) {
-		if string(key.K2()) == string(last) {
-			return false, nil
+	rng := new(collections.Range[clientValID]).StartInclusive(collections.Join3(clientID, []byte{}, uint64(0)))
+	for { // one seek for each validator, however many of its batches wait
+		next, err := firstKeys(ctx, k.WaitingBatches, rng, 1)
+		if err != nil || len(next) == 0 || next[0].K1() != clientID {
+			return err
 		}
-		last = key.K2()
-		return false, k.touch(ctx, clientID, last)
-	})
+		validator := next[0].K2()
+		if err := k.touch(ctx, clientID, validator); err != nil {
+			return err
+		}
+		rng = new(collections.Range[clientValID]).StartExclusive(collections.Join3(clientID, validator, uint64(math.MaxUint64)))
+	}
 }
 
 // loseInFlight makes every listing in flight to a consumer due again, without delay.
@@ -264,9 +269,6 @@ func (k *Keeper) sendUpdate(ctx sdk.Context, clientID string, p *types.Pairing, 
 		}
 		e.InFlight, e.Next = p.LastSeq, time.Time{}
 		if err := k.Outbox.Set(ctx, key, e); err != nil {
-			return err
-		}
-		if err := k.listBatches(ctx, clientID, validator, p.Session, p.LastSeq); err != nil {
 			return err
 		}
 	}

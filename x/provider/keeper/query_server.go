@@ -237,11 +237,25 @@ func (s queryServer) waitsFor(ctx context.Context, pool types.Pool) (string, err
 	if b.StartedAt.IsZero() && !height.IsZero() {
 		return "its turn: its clock starts as of the consumer's report", nil
 	}
-	return describeWait(b), nil
+	p, err := s.k.Pairings.Get(ctx, pool.ClientId)
+	if err != nil {
+		return "", err
+	}
+	e, touched, err := getOr(ctx, s.k.Outbox, collections.Join(pool.ClientId, pool.Validator))
+	if err != nil {
+		return "", err
+	}
+	// Closing touched the validator: what was not listed since is still touched, and what is in flight may be older.
+	unlisted := touched && (e.InFlight == 0 || b.Session == p.Session && e.InFlight < b.Seq)
+	if b.Session != p.Session {
+		b.Seq = 1 // any listing of this session
+	}
+	return describeWait(b, unlisted), nil
 }
 
-// describeWait says what a batch waits for whose execution is not being worked on.
-func describeWait(b types.Batch) string {
+// describeWait says what a batch waits for whose execution is not being worked on. unlisted: its validator was not listed
+// since it closed.
+func describeWait(b types.Batch, unlisted bool) string {
 	stamp := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	forced := stamp(b.ClosesAt.Add(b.Unbonding))
 	switch {
@@ -251,10 +265,10 @@ func describeWait(b types.Batch) string {
 		return "the end of its batch epoch at " + stamp(b.ClosesAt)
 	case !b.StartedAt.IsZero():
 		return "its unbonding period, until " + stamp(b.MaturesAt)
-	case b.Seq == 0:
+	case unlisted:
 		return "its listing to the consumer; its clock starts at " + forced + " at the latest"
 	default:
-		return fmt.Sprintf("the consumer's report that it executed update %d; its clock starts at %s at the latest", b.Seq, forced)
+		return fmt.Sprintf("the consumer's report that it executed update %d or a later one; its clock starts at %s at the latest", b.Seq, forced)
 	}
 }
 

@@ -1144,9 +1144,10 @@ type Batch struct {
 	Unbonding time.Duration `protobuf:"bytes,4,opt,name=unbonding,proto3,stdduration" json:"unbonding"`
 	// closed: no further claims enter.
 	Closed bool `protobuf:"varint,5,opt,name=closed,proto3" json:"closed,omitempty"`
-	// seq is the first listing of the validator sent after closing; 0 until then.
+	// seq is that of the first packet sent after closing: a listing of the validator with that seq or a higher one, or any of
+	// a later session, was sent after closing. 0 until closing.
 	Seq uint64 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`
-	// session is the session in which seq counts.
+	// session is the session at closing, in which seq counts.
 	Session types.Session `protobuf:"bytes,7,opt,name=session,proto3" json:"session"`
 	// started_at is when the clock started; zero time until then.
 	StartedAt time.Time `protobuf:"bytes,8,opt,name=started_at,json=startedAt,proto3,stdtime" json:"started_at"`
