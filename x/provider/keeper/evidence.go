@@ -42,7 +42,7 @@ func (s msgServer) SubmitDoubleVote(ctx context.Context, msg *types.MsgSubmitDou
 	if err := s.k.checkEvidenceAge(ctx, msg.ConsumerId, pairing, *chain, h); err != nil {
 		return nil, err
 	}
-	operator, pub, err := s.k.provingKey(ctx, msg.ConsumerId, pairing.EffectiveUnbonding, a.ValidatorAddress, h)
+	operator, pub, err := s.k.provingKey(ctx, consumer.Config, pairing, a.ValidatorAddress, h)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package keeper
 import (
 	"bytes"
 	"context"
-	"time"
 
 	"cosmossdk.io/collections"
 	errorsmod "cosmossdk.io/errors"
@@ -101,9 +100,11 @@ func eachKeyAddress(clientID string, v types.ConsumerValidator, fn func(key clie
 
 // provingKey returns whose consensus address it is and the key, if that proves what happened at height h: the key comes
 // from the registry, never from who submits a proof. The operator's first key proves the heights of its range. A later one
-// proves only heights above the one at which it was learned, and only once u has passed since; or all of its range at
-// once, if the operator vouched for it. Errors: ErrUnknownKey, ErrKeyHeight, ErrKeyNotProving.
-func (k *Keeper) provingKey(ctx context.Context, clientID string, u time.Duration, address []byte, h meshtypes.Height) (operator []byte, pub crypto.PubKey, err error) {
+// proves only heights above the one at which it was learned, and only once one U has passed since, which what the consumer
+// reports does not shorten; or all of its range at once, if the operator vouched for it. Errors: ErrUnknownKey,
+// ErrKeyHeight, ErrKeyNotProving.
+func (k *Keeper) provingKey(ctx context.Context, cfg types.ConsumerConfig, p types.Pairing, address []byte, h meshtypes.Height) (operator []byte, pub crypto.PubKey, err error) {
+	clientID, u := cfg.ClientId, cfg.LongestUnbonding(p.EffectiveUnbonding)
 	operator, found, err := getOr(ctx, k.ConsKeys, collections.Join(clientID, address))
 	if err != nil {
 		return nil, nil, err

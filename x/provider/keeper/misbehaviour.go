@@ -53,7 +53,7 @@ func (s msgServer) SubmitMisbehaviour(ctx context.Context, msg *types.MsgSubmitM
 	if err != nil {
 		return nil, err
 	}
-	operators, skipped, err := s.k.offenders(sdkCtx, msg.ConsumerId, pairing, msg.Misbehaviour, h)
+	operators, skipped, err := s.k.offenders(sdkCtx, consumer.Config, pairing, msg.Misbehaviour, h)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (k *Keeper) verifyMisbehaviour(ctx sdk.Context, clientID string, m *ibctm.M
 // with one header invalid; each signature is verified with the key of the registry, as the light client stops at two
 // thirds of the power. Absent and nil signers are not among them, nor is who signs with a key that proves nothing: skipped
 // is then an error that says why.
-func (k *Keeper) offenders(ctx sdk.Context, clientID string, p types.Pairing, m *ibctm.Misbehaviour, h meshtypes.Height) (operators [][]byte, skipped, err error) {
+func (k *Keeper) offenders(ctx sdk.Context, cfg types.ConsumerConfig, p types.Pairing, m *ibctm.Misbehaviour, h meshtypes.Height) (operators [][]byte, skipped, err error) {
 	one, err := cmttypes.CommitFromProto(m.Header1.Commit)
 	if err != nil {
 		return nil, nil, errorsmod.Wrap(types.ErrInvalidMisbehaviour, err.Error())
@@ -176,7 +176,7 @@ func (k *Keeper) offenders(ctx sdk.Context, clientID string, p types.Pairing, m 
 		if !both || sig.BlockIDFlag != cmttypes.BlockIDFlagCommit {
 			continue
 		}
-		operator, pub, err := k.provingKey(ctx, clientID, p.EffectiveUnbonding, sig.ValidatorAddress, h)
+		operator, pub, err := k.provingKey(ctx, cfg, p, sig.ValidatorAddress, h)
 		if err != nil {
 			if !errors.Is(err, types.ErrUnknownKey) && !errors.Is(err, types.ErrKeyHeight) && !errors.Is(err, types.ErrKeyNotProving) {
 				return nil, nil, err

@@ -60,7 +60,7 @@ func (s msgServer) StopSlash(ctx context.Context, msg *types.MsgStopSlash) (*typ
 	delay := consumer.Config.SlashPolicy.UnprovenDelay
 	if rec.IsProof() {
 		// Batches wait for a proof all the longer: the guardian cannot let proved stake go.
-		delay = consumer.Config.SlashPolicy.MassDelayFor(pairing.EffectiveUnbonding)
+		delay = consumer.Config.SlashPolicy.MassDelayFor(consumer.Config.LongestUnbonding(pairing.EffectiveUnbonding))
 		rec.BatchDelay += delay
 	}
 	if delay == 0 {

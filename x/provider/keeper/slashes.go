@@ -129,7 +129,7 @@ func (k *Keeper) recordProof(ctx sdk.Context, consumer types.Consumer, p proof, 
 		return rec, err
 	}
 	// Batches wait for a proof that is to be executed, also if others are before it in the queue.
-	rec.BatchDelay = consumer.Config.SlashPolicy.MassDelayFor(pairing.EffectiveUnbonding)
+	rec.BatchDelay = consumer.Config.SlashPolicy.MassDelayFor(consumer.Config.LongestUnbonding(pairing.EffectiveUnbonding))
 	mass := m.IsMass()
 	if mass {
 		rec.DueAt = ctx.BlockTime().Add(rec.BatchDelay)

@@ -1,0 +1,44 @@
+package keeper_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mesh-security/mesh/x/provider/testutil"
+	"github.com/mesh-security/mesh/x/provider/types"
+)
+
+// shortenU makes the consumer report a tiny unbonding period, and acknowledge the update that announces it.
+func (s *slasher) shortenU(to time.Duration) {
+	s.Helper()
+	m := s.c.Message()
+	m.UnbondingPeriod = uint64(to)
+	ack, isError := s.c.Send(m)
+	require.False(s, isError || ack.Refused)
+	s.f.Epoch()
+	s.c.Relay()
+	require.Equal(s, to, s.c.Pairing().EffectiveUnbonding)
+}
+
+// TestLaterKeyAndAShorterU: a consumer that reports a later key, and then a shorter unbonding period, cannot prove
+// anything with that key any earlier.
+func TestLaterKeyAndAShorterU(t *testing.T) {
+	s := newSlasher(t, nil)
+	s.rotate(1, 101, latest+1)
+	s.shortenU(time.Second)
+	s.client(latest + 1_000)
+	require.ErrorIs(t, s.dry(testutil.ConsensusKey(101), latest+500), types.ErrKeyNotProving)
+}
+
+// TestMassProofAndAShorterU: nor does that shorten the time for a veto of mass proofs.
+func TestMassProofAndAShorterU(t *testing.T) {
+	s := newSlasher(t, nil)
+	s.shortenU(time.Second)
+	s.client(latest + 1_000)
+	rec, err := s.prove(2, latest+500)
+	require.NoError(t, err)
+	require.Equal(t, pending, rec.Status)
+	require.Equal(t, s.f.Ctx.BlockTime().Add(3*day), rec.DueAt)
+}
