@@ -92,7 +92,10 @@ func (k *Keeper) followed(ctx sdk.Context, v *view) error {
 		return err
 	}
 	for i, p := range v.providers {
-		if !p.known {
+		if total := now.providers[i].total; p.sums == bounded && p.total.LT(total) {
+			return fmt.Errorf("%s has %s, above the bound %s", p.id(), total, p.total)
+		}
+		if p.sums != exact {
 			continue
 		}
 		for addr, h := range p.current {

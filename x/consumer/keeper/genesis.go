@@ -53,7 +53,7 @@ func (k *Keeper) InitGenesis(ctx sdk.Context, gs types.GenesisState) error {
 		}
 	}
 	for _, r := range gs.Plan {
-		if err := k.Plan.Set(ctx, collections.Join3(r.Increase, r.ProviderId, r.Validator), r.Target); err != nil {
+		if err := k.Plan.Set(ctx, collections.Join3(r.Increase, r.Validator, r.ProviderId), r.Target); err != nil {
 			return err
 		}
 	}
@@ -96,7 +96,7 @@ func (k *Keeper) InitGenesis(ctx sdk.Context, gs types.GenesisState) error {
 	return k.cacheSupply(ctx)
 }
 
-// deriveShares adds a provider's virtual delegations to the shares by validator.
+// deriveShares adds a provider's virtual delegations to the shares by validator and by provider.
 func (k *Keeper) deriveShares(ctx sdk.Context, providerID string) error {
 	var delegations []stakingtypes.Delegation
 	err := k.staking.IterateDelegatorDelegations(ctx, types.VirtualAccount(providerID), func(d stakingtypes.Delegation) bool {
@@ -111,7 +111,10 @@ func (k *Keeper) deriveShares(ctx sdk.Context, providerID string) error {
 		if err != nil {
 			return err
 		}
-		if err := k.addVirtualShares(ctx, valAddr, d.Shares); err != nil {
+		if err := addShares(ctx, k.VirtualShares, valAddr, d.Shares); err != nil {
+			return err
+		}
+		if err := addShares(ctx, k.ProviderShares, providerID, d.Shares); err != nil {
 			return err
 		}
 	}
@@ -144,7 +147,7 @@ func (k *Keeper) ExportGenesis(ctx sdk.Context) (*types.GenesisState, error) {
 			return false, nil
 		}),
 		k.Plan.Walk(ctx, nil, func(key planKey, target types.Target) (bool, error) {
-			gs.Plan = append(gs.Plan, types.PlanEntry{Increase: key.K1(), ProviderId: key.K2(), Validator: key.K3(), Target: target})
+			gs.Plan = append(gs.Plan, types.PlanEntry{Increase: key.K1(), ProviderId: key.K3(), Validator: key.K2(), Target: target})
 			return false, nil
 		}),
 		k.Validators.Walk(ctx, nil, func(val []byte, state types.ValidatorState) (bool, error) {

@@ -81,7 +81,7 @@ func (k *Keeper) IndexInvariant(ctx sdk.Context) error {
 	return nil
 }
 
-// VirtualSharesInvariant checks that the shares kept by validator are those of the providers' delegations; so virtual stake is on
+// VirtualSharesInvariant checks that the shares kept by validator and by provider are those of the providers' delegations; so virtual stake is on
 // the derived accounts only, and the native supply is the supply of x/bank less the virtual one.
 func (k *Keeper) VirtualSharesInvariant(ctx sdk.Context) error {
 	providers, err := k.allProviders(ctx)
@@ -91,12 +91,24 @@ func (k *Keeper) VirtualSharesInvariant(ctx sdk.Context) error {
 	sums := map[string]sdkmath.LegacyDec{}
 	var delegations []stakingtypes.Delegation
 	for _, p := range providers {
+		first := len(delegations)
 		err := k.staking.IterateDelegatorDelegations(ctx, types.VirtualAccount(p.Config.ProviderId), func(d stakingtypes.Delegation) bool {
 			delegations = append(delegations, d)
 			return false
 		})
 		if err != nil {
 			return err
+		}
+		held := sdkmath.LegacyZeroDec()
+		for _, d := range delegations[first:] {
+			held = held.Add(d.Shares)
+		}
+		shares, err := sharesOf(ctx, k.ProviderShares, p.Config.ProviderId)
+		if err != nil {
+			return err
+		}
+		if !held.Equal(shares) {
+			return broken("virtual shares of %s are %s, delegated are %s", p.Config.ProviderId, shares, held)
 		}
 	}
 	for _, d := range delegations {

@@ -21,10 +21,10 @@ import (
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 )
 
-// Keys of the module's state: a provider and a validator, and the same behind the phase of the plan.
+// Keys of the module's state: a provider and a validator; and a validator and a provider, behind the phase of the plan.
 type (
 	stakeKey = collections.Pair[string, []byte]
-	planKey  = collections.Triple[bool, string, []byte]
+	planKey  = collections.Triple[bool, []byte, string]
 )
 
 // Keeper holds the module's state and the keepers it works with.
@@ -58,7 +58,7 @@ type Keeper struct {
 	Prices collections.Map[string, types.PostedPrice]
 	// Stakes are the amounts reported, by provider and validator.
 	Stakes collections.Map[stakeKey, types.StakeRecord]
-	// Plan is what is left of the epoch's plan: decreases (false) first, then increases.
+	// Plan is what is left of the epoch's plan: decreases (false) first, then increases, each by validator and provider.
 	Plan collections.Map[planKey, types.Target]
 	// Validators is the registry of this chain's validators by operator address.
 	Validators collections.Map[[]byte, types.ValidatorState]
@@ -70,6 +70,8 @@ type Keeper struct {
 	Strays collections.KeySet[[]byte]
 	// VirtualShares are the shares of all virtual delegations by validator; derived from x/staking's delegations.
 	VirtualShares collections.Map[[]byte, sdkmath.LegacyDec]
+	// ProviderShares are the shares of all virtual delegations by provider; derived from x/staking's delegations.
+	ProviderShares collections.Map[string, sdkmath.LegacyDec]
 	// VirtualSupply is the sum taken at the beginning of the block; derived.
 	VirtualSupply collections.Item[types.VirtualSupply]
 	// Flows is the log of virtual stake that left and came.
@@ -112,16 +114,17 @@ func NewKeeper(
 		Prices:    collections.NewMap(sb, types.PricesKey, "prices", collections.StringKey, codec.CollValue[types.PostedPrice](cdc)),
 		Stakes:    collections.NewMap(sb, types.StakesKey, "stakes", pair, codec.CollValue[types.StakeRecord](cdc)),
 		Plan: collections.NewMap(sb, types.PlanKey, "plan",
-			collections.TripleKeyCodec(collections.BoolKey, collections.StringKey, collections.BytesKey),
+			collections.TripleKeyCodec(collections.BoolKey, collections.BytesKey, collections.StringKey),
 			codec.CollValue[types.Target](cdc)),
-		Validators:    collections.NewMap(sb, types.ValidatorsKey, "validators", collections.BytesKey, codec.CollValue[types.ValidatorState](cdc)),
-		Changed:       collections.NewKeySet(sb, types.ChangedKey, "changed", collections.BytesKey),
-		Dirty:         collections.NewMap(sb, types.DirtyKey, "dirty", pair, codec.CollValue[types.DirtyValidator](cdc)),
-		Strays:        collections.NewKeySet(sb, types.StraysKey, "strays", collections.BytesKey),
-		VirtualShares: collections.NewMap(sb, types.VirtualSharesKey, "virtual_shares", collections.BytesKey, sdk.LegacyDecValue),
-		VirtualSupply: collections.NewItem(sb, types.VirtualSupplyKey, "virtual_supply", codec.CollValue[types.VirtualSupply](cdc)),
-		Flows:         flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey, types.FlowLastKey),
-		Heights:       collections.NewMap(sb, types.HeightsKey, "heights", collections.Int64Key, collections.Uint64Value),
+		Validators:     collections.NewMap(sb, types.ValidatorsKey, "validators", collections.BytesKey, codec.CollValue[types.ValidatorState](cdc)),
+		Changed:        collections.NewKeySet(sb, types.ChangedKey, "changed", collections.BytesKey),
+		Dirty:          collections.NewMap(sb, types.DirtyKey, "dirty", pair, codec.CollValue[types.DirtyValidator](cdc)),
+		Strays:         collections.NewKeySet(sb, types.StraysKey, "strays", collections.BytesKey),
+		VirtualShares:  collections.NewMap(sb, types.VirtualSharesKey, "virtual_shares", collections.BytesKey, sdk.LegacyDecValue),
+		ProviderShares: collections.NewMap(sb, types.ProviderSharesKey, "provider_shares", collections.StringKey, sdk.LegacyDecValue),
+		VirtualSupply:  collections.NewItem(sb, types.VirtualSupplyKey, "virtual_supply", codec.CollValue[types.VirtualSupply](cdc)),
+		Flows:          flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey, types.FlowLastKey),
+		Heights:        collections.NewMap(sb, types.HeightsKey, "heights", collections.Int64Key, collections.Uint64Value),
 		SlashLog: collections.NewMap(sb, types.SlashLogKey, "slash_log",
 			collections.PairKeyCodec(collections.StringKey, collections.Uint64Key), codec.CollValue[types.SlashRecord](cdc)),
 	}

@@ -12,6 +12,7 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
 	"github.com/mesh-security/mesh/x/consumer/types"
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 )
 
 // getStake returns a stake record; without one, an empty record and false.
@@ -40,7 +41,7 @@ func (k *Keeper) nextChanges(ctx sdk.Context) (changes []change, err error) {
 		return nil, err
 	}
 	err = k.Plan.Walk(ctx, nil, func(key planKey, target types.Target) (bool, error) {
-		changes = append(changes, change{increase: key.K1(), provider: key.K2(), valAddr: key.K3(), target: target})
+		changes = append(changes, change{increase: key.K1(), provider: key.K3(), valAddr: key.K2(), target: target})
 		return len(changes) >= int(params.MaxEpochOperations), nil
 	})
 	if err != nil {
@@ -96,7 +97,7 @@ func (k *Keeper) planned(ctx context.Context, key planKey) (types.Target, bool, 
 	return target, err == nil, err
 }
 
-func (c change) key() planKey { return collections.Join3(c.increase, c.provider, []byte(c.valAddr)) }
+func (c change) key() planKey { return collections.Join3(c.increase, []byte(c.valAddr), c.provider) }
 
 // planEmpty says whether the plan has been executed.
 func (k *Keeper) planEmpty(ctx context.Context) (bool, error) {
@@ -110,13 +111,26 @@ func (k *Keeper) planEmpty(ctx context.Context) (bool, error) {
 
 // dropPlan drops what is planned for a provider: only the increases, or all.
 func (k *Keeper) dropPlan(ctx context.Context, providerID string, increasesOnly bool) error {
-	if err := k.Plan.Clear(ctx, collections.NewSuperPrefixedTripleRange[bool, string, []byte](true, providerID)); err != nil {
+	rng := new(collections.Range[planKey])
+	if increasesOnly {
+		rng = rng.Prefix(collections.TriplePrefix[bool, []byte, string](true))
+	}
+	var keys []planKey
+	err := k.Plan.Walk(ctx, rng, func(key planKey, _ types.Target) (bool, error) {
+		if key.K3() == providerID {
+			keys = append(keys, key)
+		}
+		return false, nil
+	})
+	if err != nil {
 		return err
 	}
-	if increasesOnly {
-		return nil
+	for _, key := range keys {
+		if err := k.Plan.Remove(ctx, key); err != nil {
+			return err
+		}
 	}
-	return k.Plan.Clear(ctx, collections.NewSuperPrefixedTripleRange[bool, string, []byte](false, providerID))
+	return nil
 }
 
 // outcome is how many changes were executed and how many failed.
@@ -215,7 +229,7 @@ func (k *Keeper) executeAll(ctx sdk.Context, params types.Params, v *view, chang
 		if !m.tokens.IsPositive() && !m.shares.IsPositive() {
 			continue
 		}
-		t.add(c.valAddr, m, c.increase)
+		t.add(c.provider, c.valAddr, m, c.increase)
 		event, ok := events[c.provider]
 		if !ok {
 			event = &types.EventVirtualStakeChanged{ProviderId: c.provider}
@@ -265,7 +279,7 @@ func (k *Keeper) executeOne(
 		if err != nil || !found {
 			return err
 		}
-		return k.markExecuted(ctx, c, rec, true)
+		return k.markExecuted(ctx, c, rec, v.height, true)
 	})
 	if err != nil {
 		return nothingMoved(), used, err
@@ -304,7 +318,7 @@ func (k *Keeper) changeFailed(ctx sdk.Context, c change, cause error) error {
 		if !found {
 			return nil
 		}
-		return k.markExecuted(ctx, c, rec, false)
+		return k.markExecuted(ctx, c, rec, ownHeight(ctx), false)
 	}
 	if !found {
 		if err := k.countStake(ctx, c.provider); err != nil {
@@ -330,10 +344,12 @@ func (k *Keeper) countStake(ctx context.Context, providerID string) error {
 // markExecuted notes that a provider's virtual stake on a validator is at most its target: executed_seq rises to the seq
 // the target was computed from, and only then executed_height changes and the validator is marked for the next report.
 // The target's price becomes the reference if something was changed or reported. The record is written only if it changes.
-func (k *Keeper) markExecuted(ctx context.Context, c change, rec types.StakeRecord, changed bool) error {
+func (k *Keeper) markExecuted(
+	ctx context.Context, c change, rec types.StakeRecord, height meshtypes.Height, changed bool,
+) error {
 	write := false
 	if c.target.Seq > rec.ExecutedSeq {
-		rec.ExecutedSeq, rec.ExecutedHeight, rec.ExecutedAmount = c.target.Seq, ownHeight(sdk.UnwrapSDKContext(ctx)), c.target.Amount
+		rec.ExecutedSeq, rec.ExecutedHeight, rec.ExecutedAmount = c.target.Seq, height, c.target.Amount
 		if err := k.Dirty.Set(ctx, collections.Join(c.provider, []byte(c.valAddr)), types.DirtyValidator{}); err != nil {
 			return err
 		}

@@ -107,7 +107,7 @@ func (q queryServer) stakeInfo(ctx context.Context, providerID string, val []byt
 		ProviderId: providerID, Validator: q.k.valString(val), Record: rec, Target: current, Current: current,
 	}
 	for _, increase := range []bool{false, true} {
-		target, planned, err := q.k.planned(ctx, collections.Join3(increase, providerID, val))
+		target, planned, err := q.k.planned(ctx, collections.Join3(increase, val, providerID))
 		if err != nil {
 			return types.StakeInfo{}, err
 		}

@@ -138,7 +138,7 @@ func (k *Keeper) scaleStake(
 		}
 	}
 	for _, increase := range []bool{false, true} {
-		key := collections.Join3(increase, providerID, []byte(valAddr))
+		key := collections.Join3(increase, []byte(valAddr), providerID)
 		target, planned, err := k.planned(ctx, key)
 		if err != nil {
 			return err

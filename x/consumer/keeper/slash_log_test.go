@@ -325,7 +325,7 @@ func TestSlashWhileIncreaseIsPlanned(t *testing.T) {
 			rec := f.record(provider1, 1)
 			require.Equal(t, tc.amount, rec.Amount.String())
 			require.Equal(t, tc.executed, rec.ExecutedAmount.String())
-			planned, err := f.k.Plan.Get(f.ctx, collections.Join3(true, provider1, []byte(f.vals[1].addr)))
+			planned, err := f.k.Plan.Get(f.ctx, collections.Join3(true, []byte(f.vals[1].addr), provider1))
 			require.NoError(t, err)
 			require.Equal(t, tc.target, planned.Tokens.String())
 			require.Equal(t, tc.target, planned.Amount.String())

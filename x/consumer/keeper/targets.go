@@ -1,8 +1,11 @@
 package keeper
 
 import (
+	"bytes"
 	"context"
 	"math/big"
+	"slices"
+	"strings"
 	"time"
 
 	"cosmossdk.io/collections"
@@ -61,7 +64,20 @@ func (k *Keeper) makePlan(ctx sdk.Context, params types.Params) ([]change, *view
 		}
 		decreases, increases = append(decreases, down...), append(increases, up...)
 	}
+	sortChanges(decreases)
+	sortChanges(increases)
 	return append(decreases, increases...), v, nil
+}
+
+// sortChanges sorts the changes of a phase by validator, then provider, as the plan stores them: what a block writes per
+// validator it writes once for all providers.
+func sortChanges(changes []change) {
+	slices.SortFunc(changes, func(a, b change) int {
+		if order := bytes.Compare(a.valAddr, b.valAddr); order != 0 {
+			return order
+		}
+		return strings.Compare(a.provider, b.provider)
+	})
 }
 
 // planProvider computes what a provider wants on each validator before caps. If that fails, each amount falls back to
@@ -233,7 +249,7 @@ func (k *Keeper) diff(
 		if !e.exists {
 			continue
 		}
-		if err := k.markExecuted(ctx, c, e.rec, false); err != nil {
+		if err := k.markExecuted(ctx, c, e.rec, v.height, false); err != nil {
 			return nil, nil, err
 		}
 	}

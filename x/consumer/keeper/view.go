@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"math/big"
 	"slices"
 
 	sdkmath "cosmossdk.io/math"
@@ -11,6 +12,7 @@ import (
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	"github.com/mesh-security/mesh/x/consumer/types"
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 )
 
 // view is the virtual stake of one moment. A plan reads all of it once (newView). What carries out changes without a plan
@@ -23,6 +25,12 @@ type view struct {
 	operators map[string]sdk.ValAddress
 	// bonded are all bonded tokens.
 	bonded sdkmath.Int
+	// height is this chain's.
+	height meshtypes.Height
+	// rate is the highest number of tokens that a share of a validator with virtual stake is worth, if the sums are bounded.
+	rate rate
+	// backed is how many validators have virtual stake, if the sums are bounded.
+	backed int64
 	// sums says what is known of virtualBonded and virtualTotal, those of all providers, and of each validator's virtual.
 	sums                        knowledge
 	virtualBonded, virtualTotal sdkmath.Int
@@ -44,11 +52,11 @@ type providerView struct {
 	types.Provider
 	// account holds the virtual stake.
 	account sdk.AccAddress
-	// known says whether what follows has been read.
-	known bool
-	// current is the virtual stake by validator (raw operator address).
+	// sums says what is known of total and bonded.
+	sums knowledge
+	// current is the virtual stake by validator (raw operator address), if the sums are exact.
 	current map[string]holding
-	// total is its sum, bonded the part of it on bonded validators.
+	// total is all virtual stake, bonded the part of it on bonded validators.
 	total, bonded sdkmath.Int
 }
 
@@ -117,6 +125,8 @@ func (k *Keeper) lazyView(ctx context.Context) (*view, error) {
 		byID:       make(map[string]*providerView, len(providers)),
 		validators: map[string]*validatorView{},
 		operators:  map[string]sdk.ValAddress{},
+		height:     ownHeight(sdk.UnwrapSDKContext(ctx)),
+		rate:       rate{tokens: sdkmath.ZeroInt(), shares: sdkmath.LegacyOneDec()},
 		bonded:     bonded, virtualBonded: sdkmath.ZeroInt(), virtualTotal: sdkmath.ZeroInt(),
 	}
 	for _, p := range providers {
@@ -132,7 +142,7 @@ func (k *Keeper) lazyView(ctx context.Context) (*view, error) {
 
 // readProvider reads a provider's virtual stake, once. It changes no sum over all providers.
 func (k *Keeper) readProvider(ctx context.Context, v *view, p *providerView) error {
-	if p.known {
+	if p.sums == exact {
 		return nil
 	}
 	var delegations []stakingtypes.Delegation
@@ -144,6 +154,7 @@ func (k *Keeper) readProvider(ctx context.Context, v *view, p *providerView) err
 		return err
 	}
 	p.current = make(map[string]holding, len(delegations))
+	p.total, p.bonded = sdkmath.ZeroInt(), sdkmath.ZeroInt()
 	for _, d := range delegations {
 		valAddr, ok := v.operators[d.ValidatorAddress]
 		if !ok {
@@ -160,7 +171,7 @@ func (k *Keeper) readProvider(ctx context.Context, v *view, p *providerView) err
 			p.add(val, tokensOf(val.validator, d.Shares), d.Shares)
 		}
 	}
-	p.known = true
+	p.sums = exact
 	return nil
 }
 
@@ -212,6 +223,8 @@ func (k *Keeper) boundSums(ctx context.Context, v *view) error {
 		if !val.exists {
 			continue
 		}
+		v.backed++
+		v.rate = v.rate.max(rate{val.validator.Tokens, val.validator.DelegatorShares})
 		// One more than the shares are worth: each provider's part is rounded by itself, at 18 decimals even up.
 		val.virtual = tokensOf(val.validator, s.shares).AddRaw(1)
 		v.virtualTotal = v.virtualTotal.Add(val.virtual)
@@ -220,6 +233,52 @@ func (k *Keeper) boundSums(ctx context.Context, v *view) error {
 		}
 	}
 	v.sums = bounded
+	return nil
+}
+
+// rate is what a validator's shares are worth: so many tokens for so many shares.
+type rate struct {
+	tokens sdkmath.Int
+	shares sdkmath.LegacyDec
+}
+
+// max returns the higher of two rates. One without shares counts for nothing.
+func (r rate) max(o rate) rate {
+	if !o.shares.IsPositive() {
+		return r
+	}
+	a := new(big.Int).Mul(r.tokens.BigInt(), o.shares.BigInt())
+	if a.Cmp(new(big.Int).Mul(o.tokens.BigInt(), r.shares.BigInt())) >= 0 {
+		return r
+	}
+	return o
+}
+
+// worth returns what shares are worth at most, in tokens rounded up.
+func (r rate) worth(shares sdkmath.LegacyDec) *big.Int {
+	num := new(big.Int).Mul(shares.BigInt(), r.tokens.BigInt())
+	den := r.shares.BigInt()
+	num.Add(num, den)
+	return num.Sub(num, big.NewInt(1)).Quo(num, den)
+}
+
+// boundProvider makes a provider's sums such that its virtual stake is not more, from its shares on all validators: one
+// read. What decreases have taken since those were stored still counts, here and in what follows.
+//
+// CONTRACT: the sums over all providers are bounded, and no increase has been carried out since shares were stored.
+func (k *Keeper) boundProvider(ctx context.Context, v *view, p *providerView) error {
+	shares, err := sharesOf(ctx, k.ProviderShares, p.id())
+	if err != nil {
+		return err
+	}
+	worth := v.rate.worth(shares)
+	if worth.BitLen() > maxProductBits {
+		return k.readProvider(ctx, v, p)
+	}
+	// One more on each validator, as in boundSums.
+	p.total = sdkmath.NewIntFromBigInt(worth).AddRaw(v.backed)
+	p.bonded = p.total
+	p.sums = bounded
 	return nil
 }
 
@@ -272,10 +331,13 @@ func (v *view) follow(p *providerView, val *validatorView, m moved, increase boo
 	if val.validator.IsUnbonded() && val.validator.DelegatorShares.IsZero() {
 		val.exists = false // x/staking has removed it
 	}
-	if p.known {
-		p.add(val, tokens, shares)
-	}
 	isBonded := val.validator.IsBonded()
+	switch {
+	case p.sums == exact:
+		p.add(val, tokens, shares)
+	case p.sums == bounded && increase:
+		p.total, p.bonded = p.total.Add(tokens), p.bonded.Add(tokens)
+	}
 	if isBonded {
 		v.bonded = v.bonded.Add(tokens)
 	}
@@ -333,8 +395,10 @@ func (k *Keeper) roomFor(
 			return sdkmath.ZeroInt(), err
 		}
 	}
-	if err := k.readProvider(ctx, v, p); err != nil {
-		return sdkmath.ZeroInt(), err
+	if p.sums == unknown {
+		if err := k.boundProvider(ctx, v, p); err != nil {
+			return sdkmath.ZeroInt(), err
+		}
 	}
 	room := v.room(params, p, val)
 	if room.LT(wanted) && v.sums != exact {

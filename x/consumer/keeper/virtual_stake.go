@@ -70,7 +70,7 @@ func (k *Keeper) hasVirtualStake(ctx context.Context, providerID string) (found 
 
 // delegated returns the shares of a provider's virtual delegation to a validator; zero if there is none.
 func (k *Keeper) delegated(ctx context.Context, p *providerView, val *validatorView) (sdkmath.LegacyDec, error) {
-	if p.known {
+	if p.sums == exact {
 		if h, ok := p.current[string(val.addr)]; ok {
 			return h.shares, nil
 		}
@@ -153,6 +153,9 @@ type tally struct {
 	came, left [2]sdkmath.Int
 	validators []sdk.ValAddress
 	byVal      map[string]*valTally
+	providers  []string
+	// byProvider are the shares by provider.
+	byProvider map[string]sdkmath.LegacyDec
 }
 
 type valTally struct {
@@ -162,15 +165,23 @@ type valTally struct {
 
 func newTally() *tally {
 	zero := sdkmath.ZeroInt()
-	return &tally{came: [2]sdkmath.Int{zero, zero}, left: [2]sdkmath.Int{zero, zero}, byVal: map[string]*valTally{}}
+	return &tally{
+		came: [2]sdkmath.Int{zero, zero}, left: [2]sdkmath.Int{zero, zero},
+		byVal: map[string]*valTally{}, byProvider: map[string]sdkmath.LegacyDec{},
+	}
 }
 
-func (t *tally) add(valAddr sdk.ValAddress, m moved, increase bool) {
+func (t *tally) add(providerID string, valAddr sdk.ValAddress, m moved, increase bool) {
 	v, ok := t.byVal[string(valAddr)]
 	if !ok {
 		v = &valTally{came: sdkmath.ZeroInt(), left: sdkmath.ZeroInt(), shares: sdkmath.LegacyZeroDec()}
 		t.byVal[string(valAddr)] = v
 		t.validators = append(t.validators, valAddr)
+	}
+	held, ok := t.byProvider[providerID]
+	if !ok {
+		held = sdkmath.LegacyZeroDec()
+		t.providers = append(t.providers, providerID)
 	}
 	pool := 0
 	if m.bonded {
@@ -179,9 +190,11 @@ func (t *tally) add(valAddr sdk.ValAddress, m moved, increase bool) {
 	if increase {
 		t.came[pool] = t.came[pool].Add(m.tokens)
 		v.came, v.shares = v.came.Add(m.tokens), v.shares.Add(m.shares)
+		t.byProvider[providerID] = held.Add(m.shares)
 	} else {
 		t.left[pool] = t.left[pool].Add(m.tokens)
 		v.left, v.shares = v.left.Add(m.tokens), v.shares.Sub(m.shares)
+		t.byProvider[providerID] = held.Sub(m.shares)
 	}
 }
 
@@ -215,7 +228,12 @@ func (k *Keeper) settle(ctx context.Context, t *tally) error {
 		if err := k.Flows.Add(ctx, valAddr, v.left, v.came); err != nil {
 			return err
 		}
-		if err := k.addVirtualShares(ctx, valAddr, v.shares); err != nil {
+		if err := addShares(ctx, k.VirtualShares, []byte(valAddr), v.shares); err != nil {
+			return err
+		}
+	}
+	for _, providerID := range t.providers {
+		if err := addShares(ctx, k.ProviderShares, providerID, t.byProvider[providerID]); err != nil {
 			return err
 		}
 	}
@@ -224,26 +242,32 @@ func (k *Keeper) settle(ctx context.Context, t *tally) error {
 
 // virtualShares returns the shares of all virtual delegations to a validator.
 func (k *Keeper) virtualShares(ctx context.Context, valAddr sdk.ValAddress) (sdkmath.LegacyDec, error) {
-	shares, err := k.VirtualShares.Get(ctx, valAddr)
+	return sharesOf(ctx, k.VirtualShares, []byte(valAddr))
+}
+
+// sharesOf returns the sum of shares kept under a key; zero if there is none.
+func sharesOf[K any](ctx context.Context, sums collections.Map[K, sdkmath.LegacyDec], key K) (sdkmath.LegacyDec, error) {
+	shares, err := sums.Get(ctx, key)
 	if errors.Is(err, collections.ErrNotFound) {
 		return sdkmath.LegacyZeroDec(), nil
 	}
 	return shares, err
 }
 
-func (k *Keeper) addVirtualShares(ctx context.Context, valAddr sdk.ValAddress, delta sdkmath.LegacyDec) error {
+// addShares adds to the sum of shares kept under a key. A sum of zero is not kept.
+func addShares[K any](ctx context.Context, sums collections.Map[K, sdkmath.LegacyDec], key K, delta sdkmath.LegacyDec) error {
 	if delta.IsZero() {
 		return nil
 	}
-	shares, err := k.virtualShares(ctx, valAddr)
+	shares, err := sharesOf(ctx, sums, key)
 	if err != nil {
 		return err
 	}
 	shares = shares.Add(delta)
 	if shares.IsZero() {
-		return k.VirtualShares.Remove(ctx, valAddr)
+		return sums.Remove(ctx, key)
 	}
-	return k.VirtualShares.Set(ctx, valAddr, shares)
+	return sums.Set(ctx, key, shares)
 }
 
 // removeStrays removes the virtual stake of validators that have no native delegation left: nobody there answers for
