@@ -10,6 +10,8 @@ import (
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
+
+
 // shortenU makes the consumer report a tiny unbonding period, and acknowledge the update that announces it.
 func (s *slasher) shortenU(to time.Duration) {
 	s.Helper()
@@ -23,6 +25,7 @@ func (s *slasher) shortenU(to time.Duration) {
 }
 
 // TestLaterKeyAndAShorterU: a consumer that reports a later key, and then a shorter unbonding period, cannot prove
+
 // anything with that key any earlier.
 func TestLaterKeyAndAShorterU(t *testing.T) {
 	s := newSlasher(t, nil)
@@ -42,3 +45,26 @@ func TestMassProofAndAShorterU(t *testing.T) {
 	require.Equal(t, pending, rec.Status)
 	require.Equal(t, s.f.Ctx.BlockTime().Add(3*day), rec.DueAt)
 }
+
+// TestExecutedAtNoHeight: a report of an execution without height is none.
+func TestExecutedAtNoHeight(t *testing.T) {
+	f, _, u, c := setup(t)
+	require.NoError(t, c.Stake(u, 1, 1_000))
+	f.Epoch()
+	c.Relay()
+	require.NoError(t, c.Unstake(u, 1, 500))
+	f.Skip(day)
+	for range 3 {
+		f.Epoch()
+		c.Relay()
+	}
+	r := testutil.ValidatorReport(1)
+	r.ExecutedSeq = c.Seqs[string(r.Operator)]
+	ack, isError := c.Send(c.Message(r))
+	require.False(t, isError || ack.Refused)
+	f.NextBlock()
+	require.Len(t, c.Batches(), 1)
+	require.True(t, c.Batches()[0].Batch.Pool.Batch.StartedAt.IsZero())
+}
+
+// TestManyWalksOfDearMembers: walks share the steps of a block, however many there are and however much their members

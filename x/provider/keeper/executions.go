@@ -19,6 +19,9 @@ const clocksPerPacket = 20
 // clocks of the batches listed by then start now. After a long outage they may be more than a relayer can pay for: what is
 // beyond left, which is shared by all validators of a packet, is started in EndBlock, also as of now.
 func (k *Keeper) noteExecution(ctx context.Context, clientID string, validator []byte, session meshtypes.Session, seq uint64, height meshtypes.Height, left *int) error {
+	if height.IsZero() {
+		return nil // nothing is executed at no height
+	}
 	rng := collections.NewSuperPrefixedTripleRange[string, []byte, uint64](clientID, validator)
 	waiting, err := firstKeys(ctx, k.WaitingBatches, rng, 1)
 	if err != nil || len(waiting) == 0 {

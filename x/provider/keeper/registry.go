@@ -48,7 +48,8 @@ func (k *Keeper) applyValidator(ctx sdk.Context, consumer types.Consumer, p *typ
 	}
 
 	executed := false
-	if report.ExecutedSeq > v.ExecutedSeq && report.ExecutedSeq <= p.LastSeq { // what was never sent cannot be executed
+	if report.ExecutedSeq > v.ExecutedSeq && report.ExecutedSeq <= p.LastSeq && // what was never sent cannot be executed
+		!report.ExecutedHeight.IsZero() { // nor at no height
 		v.ExecutedSeq, v.ExecutedHeight = report.ExecutedSeq, report.ExecutedHeight
 		executed = true
 	}
