@@ -10,8 +10,6 @@ import (
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
-
-
 // shortenU makes the consumer report a tiny unbonding period, and acknowledge the update that announces it.
 func (s *slasher) shortenU(to time.Duration) {
 	s.Helper()
@@ -65,6 +63,25 @@ func TestExecutedAtNoHeight(t *testing.T) {
 	f.NextBlock()
 	require.Len(t, c.Batches(), 1)
 	require.True(t, c.Batches()[0].Batch.Pool.Batch.StartedAt.IsZero())
+}
+
+// TestVetoedProofIsProvedAgain: what governance took away is not executed without another veto, when the window is over.
+func TestVetoedProofIsProvedAgain(t *testing.T) {
+	s := newSlasher(t, nil)
+	rec, err := s.prove(2, offence)
+	require.NoError(t, err)
+	require.Equal(t, pending, rec.Status)
+	_, err = s.f.Msgs.VetoSlash(s.f.Ctx, &types.MsgVetoSlash{Authority: s.f.Authority, SlashId: rec.Id})
+	require.NoError(t, err)
+	rec, err = s.f.Provider.RecordProof(s.f.Ctx, client, testutil.Operator(1), at(offence), s.w, true)
+	require.NoError(t, err)
+	require.Equal(t, pending, rec.Status)
+	_, err = s.f.Msgs.VetoSlash(s.f.Ctx, &types.MsgVetoSlash{Authority: s.f.Authority, SlashId: rec.Id})
+	require.NoError(t, err)
+	s.f.Skip(8 * day)
+	rec, err = s.prove(1, offence)
+	require.NoError(t, err)
+	require.Equal(t, pending, rec.Status)
 }
 
 // TestManyWalksOfDearMembers: walks share the steps of a block, however many there are and however much their members

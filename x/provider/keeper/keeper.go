@@ -119,8 +119,11 @@ type Keeper struct {
 	PendingSlashes collections.KeySet[clientValID]
 	// SlashQueue lists slashes by the time of their next event: execution, or forgetting.
 	SlashQueue collections.KeySet[timeSlash]
-	Meters     collections.Map[string, types.SlashMeter]
-	Totals     collections.Item[types.SlashTotals]
+	// VetoedProofs lists the ids of the proofs of each (consumer, validator) that governance took away, until they are
+	// forgotten.
+	VetoedProofs collections.KeySet[clientValID]
+	Meters       collections.Map[string, types.SlashMeter]
+	Totals       collections.Item[types.SlashTotals]
 	// DebtQueue lists the delegators whose debt is being burned, by the time they were queued.
 	DebtQueue collections.KeySet[timeDelegator]
 	// DebtCursor is the last of them that was passed over because its collateral could not be taken.
@@ -200,6 +203,7 @@ func NewKeeper(
 	k.NextSlashID = collections.NewSequence(sb, types.NextSlashIDKey, "next_slash_id")
 	k.Slashes = collections.NewMap(sb, types.SlashesKey, "slashes", collections.Uint64Key, codec.CollValue[types.SlashRecord](cdc))
 	k.PendingSlashes = collections.NewKeySet(sb, types.PendingSlashesKey, "pending_slashes", cvID)
+	k.VetoedProofs = collections.NewKeySet(sb, types.VetoedProofsKey, "vetoed_proofs", cvID)
 	k.SlashQueue = collections.NewKeySet(sb, types.SlashQueueKey, "slash_queue",
 		collections.PairKeyCodec(collections.Uint64Key, collections.Uint64Key))
 	k.Meters = collections.NewMap(sb, types.MetersKey, "meters", collections.StringKey, codec.CollValue[types.SlashMeter](cdc))

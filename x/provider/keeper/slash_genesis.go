@@ -8,7 +8,8 @@ import (
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
-// initSlashes stores slashes and meters; which slashes are pending and when each is worked on is built from them.
+// initSlashes stores slashes and meters; which slashes are pending or vetoed, and when
+// each is worked on, is built from them.
 func (k *Keeper) initSlashes(ctx context.Context, g types.GenesisState) error {
 	for _, rec := range g.Slashes {
 		if err := k.Slashes.Set(ctx, rec.Id, rec); err != nil {
@@ -16,6 +17,11 @@ func (k *Keeper) initSlashes(ctx context.Context, g types.GenesisState) error {
 		}
 		if err := k.SlashQueue.Set(ctx, collections.Join(nanos(rec.DueAt), rec.Id)); err != nil {
 			return err
+		}
+		if rec.Status == types.SLASH_STATUS_VETOED && rec.IsProof() {
+			if err := k.VetoedProofs.Set(ctx, collections.Join3(rec.ClientId, rec.Validator, rec.Id)); err != nil {
+				return err
+			}
 		}
 		if !rec.IsPending() {
 			continue

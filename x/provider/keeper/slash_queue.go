@@ -46,6 +46,11 @@ func (k *Keeper) slashEvent(ctx sdk.Context, key timeSlash) (int, error) {
 		return 1, err
 	}
 	if !found || !rec.IsPending() {
+		if rec.Status == types.SLASH_STATUS_VETOED {
+			if err := k.VetoedProofs.Remove(ctx, collections.Join3(rec.ClientId, rec.Validator, id)); err != nil {
+				return 1, err
+			}
+		}
 		if err := k.Slashes.Remove(ctx, id); err != nil {
 			return 1, err
 		}

@@ -17,7 +17,8 @@ import (
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
-// VetoSlash takes a pending slash away. What a proof has closed opens again, unless something else closed it too.
+// VetoSlash takes a pending slash away. What a proof has closed opens again, unless something else closed it too. While the
+// veto of a proof is remembered, further ones of the validator wait for a veto too.
 func (s msgServer) VetoSlash(ctx context.Context, msg *types.MsgVetoSlash) (*types.MsgVetoSlashResponse, error) {
 	if err := s.checkAuthority(ctx, msg.Authority); err != nil {
 		return nil, err
@@ -29,6 +30,11 @@ func (s msgServer) VetoSlash(ctx context.Context, msg *types.MsgVetoSlash) (*typ
 	sdkCtx := sdk.UnwrapSDKContext(ctx)
 	if err := s.k.settleSlash(sdkCtx, consumer.Config, &rec, types.SLASH_STATUS_VETOED, reasonVetoed); err != nil {
 		return nil, err
+	}
+	if rec.IsProof() {
+		if err := s.k.VetoedProofs.Set(ctx, collections.Join3(rec.ClientId, rec.Validator, rec.Id)); err != nil {
+			return nil, err
+		}
 	}
 	return &types.MsgVetoSlashResponse{}, s.k.reopen(ctx, consumer.Config, rec)
 }

@@ -82,7 +82,8 @@ func (k *Keeper) pendingOf(ctx context.Context, clientID string, validator []byt
 }
 
 // recordProof records a proof that was verified, and closes the validator to new stake. With atOnce it is also executed,
-// unless it goes beyond what may be proved in one window: then it waits for a veto. Otherwise EndBlock executes it. What
+// unless it goes beyond what may be proved in one window, or governance has taken away another of the validator: then it
+// waits for a veto. Otherwise EndBlock executes it. What
 // waits has no other effect yet, so that a veto takes everything back. Errors: ErrNothingAnswers, ErrAlreadyPunished (also
 // if a proof that waits is about the same stake).
 func (k *Keeper) recordProof(ctx sdk.Context, consumer types.Consumer, p proof, atOnce bool) (types.SlashRecord, error) {
@@ -130,7 +131,11 @@ func (k *Keeper) recordProof(ctx sdk.Context, consumer types.Consumer, p proof, 
 	}
 	// Batches wait for a proof that is to be executed, also if others are before it in the queue.
 	rec.BatchDelay = consumer.Config.SlashPolicy.MassDelayFor(consumer.Config.LongestUnbonding(pairing.EffectiveUnbonding))
-	mass := m.IsMass()
+	vetoed, err := firstKeys(ctx, k.VetoedProofs, collections.NewSuperPrefixedTripleRange[string, []byte, uint64](clientID, p.operator), 1)
+	if err != nil {
+		return rec, err
+	}
+	mass := m.IsMass() || len(vetoed) > 0 // a veto is not undone by proving the same once more
 	if mass {
 		rec.DueAt = ctx.BlockTime().Add(rec.BatchDelay)
 	}

@@ -71,6 +71,7 @@ var (
 	SlashesKey         = collections.NewPrefix(32)
 	PendingSlashesKey  = collections.NewPrefix(33)
 	SlashQueueKey      = collections.NewPrefix(34)
+	VetoedProofsKey    = collections.NewPrefix(65)
 	MetersKey          = collections.NewPrefix(35)
 	TotalsKey          = collections.NewPrefix(36)
 	DebtQueueKey       = collections.NewPrefix(37)
