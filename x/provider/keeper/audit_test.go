@@ -44,6 +44,27 @@ func TestMassProofAndAShorterU(t *testing.T) {
 	require.Equal(t, s.f.Ctx.BlockTime().Add(3*day), rec.DueAt)
 }
 
+// TestManySettlements: however often a position is settled, its budget covers what its pool may take.
+func TestManySettlements(t *testing.T) {
+	f := testutil.New(t)
+	val := f.Validator(500_000_000, 1)
+	u, w := f.Delegator(val, 1_000_000), f.Delegator(val, 10_000_000)
+	f.NextBlock()
+	c := f.Consumer(client, nil)
+	c.Bond(1)
+	require.NoError(t, c.Stake(u, 1, 1_000))
+	require.NoError(t, c.Stake(w, 1, 1_000_000))
+	f.NextBlock()
+	id, err := f.Provider.ActivePools.Get(f.Ctx, poolKey(c.ClientID, 1))
+	require.NoError(t, err)
+	for range 60 {
+		_, err := f.Provider.SlashOne(f.Ctx, id, dec("0.000001"))
+		require.NoError(t, err)
+		require.NoError(t, f.Provider.Marked.Set(f.Ctx, u))
+		f.NextBlock()
+	}
+}
+
 // TestExecutedAtNoHeight: a report of an execution without height is none.
 func TestExecutedAtNoHeight(t *testing.T) {
 	f, _, u, c := setup(t)

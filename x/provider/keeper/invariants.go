@@ -192,10 +192,6 @@ func (k *Keeper) roundable(ctx context.Context, delAddr sdk.AccAddress) (sdkmath
 	return n, errors.Join(err, inner)
 }
 
-// maxRoundingDeficit is by how many of the smallest units a budget may be below g·s. Each settlement rounds what is owed
-// up, and so takes up to one more out of the budget than g fell by; it was paid in excess, so the pool loses nothing.
-const maxRoundingDeficit = 32
-
 // CheckPools checks every pool and batch: its shares are the sum of its positions', |T − Σ values| is at most their
 // number, T and S are zero together, every position's budget is at least g·s to
 // rounding, and all indices agree with the records.
@@ -205,7 +201,14 @@ func (k *Keeper) CheckPools(ctx context.Context) error {
 		n              int64
 	}
 	sums := map[uint64]*sum{}
-	err := k.Positions.Walk(ctx, nil, func(key delegatorPool, pos types.Position) (bool, error) {
+	// Each settlement rounds what is owed up, and so takes up to one more out of the budget than g fell by; it was paid in
+	// excess, so the pool loses nothing. The settlement that is due is one more.
+	totals, err := getItemOr(ctx, k.Totals, types.NewSlashTotals())
+	if err != nil {
+		return err
+	}
+	deficit := sdkmath.NewIntFromUint64(totals.Roundings).AddRaw(1)
+	err = k.Positions.Walk(ctx, nil, func(key delegatorPool, pos types.Position) (bool, error) {
 		id := key.K2()
 		pool, err := k.Pools.Get(ctx, id)
 		if err != nil {
@@ -225,7 +228,7 @@ func (k *Keeper) CheckPools(ctx context.Context) error {
 		}
 		settled := pos
 		pool.Settle(&settled)
-		if least := types.ScaledMulFloor(pos.Shares, pool.BudgetPerShare).SubRaw(maxRoundingDeficit); settled.Budget.LT(least) {
+		if least := types.ScaledMulFloor(pos.Shares, pool.BudgetPerShare).Sub(deficit); settled.Budget.LT(least) {
 			return true, broken("position of %s in pool %d: budget %s, at least %s promised", k.delString(key.K1()), id, settled.Budget, least)
 		}
 		return false, nil
