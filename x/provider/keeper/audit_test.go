@@ -6,6 +6,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sdkmath "cosmossdk.io/math"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
 	"github.com/mesh-security/mesh/x/provider/testutil"
 	"github.com/mesh-security/mesh/x/provider/types"
 )
@@ -106,3 +110,33 @@ func TestVetoedProofIsProvedAgain(t *testing.T) {
 }
 
 // TestManyWalksOfDearMembers: walks share the steps of a block, however many there are and however much their members
+
+// have natively.
+func TestManyWalksOfDearMembers(t *testing.T) {
+	f := testutil.New(t)
+	f.SetParams(func(p *types.Params) { p.MaxSettlementSteps = 40 })
+	var vals []sdk.ValAddress
+	for range 20 {
+		vals = append(vals, f.Validator(1_000_000, 1))
+	}
+	c := f.Consumer(client, nil)
+	c.Bond(10)
+	for n := 1; n <= 10; n++ {
+		u := f.Account(sdkmath.NewInt(20_000))
+		for _, val := range vals {
+			require.NoError(t, f.Delegate(u, val, 1_000))
+		}
+		require.NoError(t, c.Stake(u, n, 10_000))
+	}
+	f.Blocks(10)
+	for n := 1; n <= 10; n++ {
+		slashPool(t, f, c, n, "0.1")
+	}
+	f.NextBlock()
+	settled := export(t, f).Totals.Roundings
+	require.Positive(t, settled)
+	require.LessOrEqual(t, settled, uint64(2), "a quarter of 40 steps, and one visit of 22")
+	f.Blocks(60)
+	totals := requireTotals(t, f, 10_000, 10_000, 0, 0)
+	require.EqualValues(t, 10, totals.Roundings)
+}

@@ -215,15 +215,20 @@ func (k *Keeper) runMarked(ctx sdk.Context, steps int) error {
 	return k.MarkCursor.Set(ctx, cursor)
 }
 
-// runWalks moves the walks over pools and batches on by at most steps positions, each walk by its share, and returns the
-// steps taken.
+// runWalks moves the walks over pools and batches on until the steps are used up, each walk by its share, and returns the
+// steps taken. A visit may take more than a walk's share; another walk begins in every block, so that none starves.
 func (k *Keeper) runWalks(ctx sdk.Context, steps int) (taken int, err error) {
 	ids, err := mapKeys(ctx, k.Walks, nil, steps)
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
 	share := max(steps/len(ids), 1)
-	for _, id := range ids {
+	first := int(ctx.BlockHeight() % int64(len(ids)))
+	for i := range ids {
+		if taken >= steps {
+			break
+		}
+		id := ids[(first+i)%len(ids)]
 		k.attempt(ctx, "walk", poolSubject(id), func(ctx sdk.Context) error {
 			n, err := k.walk(ctx, id, share)
 			taken += n
