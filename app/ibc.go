@@ -25,7 +25,8 @@ func (app *App) initIBC() {
 	)
 
 	router := porttypes.NewRouter()
-	router.AddRoute(ibctransfertypes.ModuleName, transfer.NewIBCModule(app.TransferKeeper))
+	router.AddRoute(ibctransfertypes.ModuleName, app.Mesh.TransferMiddleware(transfer.NewIBCModule(app.TransferKeeper)))
+	app.Mesh.ConnectTransfer(app.TransferKeeper)
 	app.Mesh.ConnectIBC(app.IBCKeeper, router)
 	app.IBCKeeper.SetRouter(router)
 

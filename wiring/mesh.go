@@ -23,6 +23,7 @@ import (
 	stakingkeeper "github.com/cosmos/cosmos-sdk/x/staking/keeper"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
+	transferkeeper "github.com/cosmos/ibc-go/v11/modules/apps/transfer/keeper"
 	porttypes "github.com/cosmos/ibc-go/v11/modules/core/05-port/types"
 	ibckeeper "github.com/cosmos/ibc-go/v11/modules/core/keeper"
 
@@ -106,8 +107,24 @@ func (m *Mesh) ConnectSlashing(sk slashingkeeper.Keeper) {
 	m.Consumer.ConnectSlashing(sk)
 }
 
-// ConnectDistribution connects the lending side to x/distribution, for slashed collateral that goes to the community pool.
-func (m *Mesh) ConnectDistribution(dk distrkeeper.Keeper) { m.Provider.ConnectDistribution(dk) }
+// ConnectDistribution connects both modules to x/distribution, which pays out the rewards of virtual stake and keeps the
+// community pool.
+func (m *Mesh) ConnectDistribution(dk distrkeeper.Keeper) {
+	m.Provider.ConnectDistribution(dk)
+	m.Consumer.ConnectDistribution(dk)
+}
+
+// ConnectTransfer connects rewards to ICS-20 transfer, which carries them. The transfer module must be routed through
+// TransferMiddleware.
+func (m *Mesh) ConnectTransfer(tk *transferkeeper.Keeper) {
+	m.Consumer.ConnectTransfer(tk)
+}
+
+// TransferMiddleware returns the transfer module, or the middlewares around it, with those of Mesh Security around it. It
+// goes to IBC's router in place of base.
+func (m *Mesh) TransferMiddleware(base porttypes.IBCModule) porttypes.IBCModule {
+	return consumer.NewTransferMiddleware(base, m.Consumer)
+}
 
 // ConnectIBC connects both modules to IBC and adds their routes to its router.
 func (m *Mesh) ConnectIBC(ibc *ibckeeper.Keeper, router *porttypes.Router) {

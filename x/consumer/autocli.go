@@ -57,6 +57,22 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 					RpcMethod: "Security", Use: "security", Short: "Show the bonded stake: native, virtual, and by provider",
 					Example: query + "security",
 				},
+				{
+					RpcMethod: "Rewards", Use: "rewards [provider-id]", Short: "Show a provider's rewards by denom, and where they are sent",
+					Long: "Show, by denom, what was set aside for a provider and how much of it waits, is in flight and was delivered; " +
+						"and the reward account, which the provider registers as the sender.",
+					Example: query + "rewards 07-tendermint-0", PositionalArgs: provider,
+				},
+				{
+					RpcMethod: "PendingRewards", Use: "pending-rewards [provider-id]", Short: "List a provider's rewards that wait to be sent",
+					Long:    "List the rewards that wait to be sent, by denom and validator. --denom selects one denom.",
+					Example: query + "pending-rewards 07-tendermint-0 --denom umesh", PositionalArgs: provider,
+				},
+				{
+					RpcMethod: "RewardTransfers", Use: "reward-transfers", Short: "List the transfers of rewards in flight",
+					Long:    "List the transfers of rewards that are neither acknowledged nor refunded. --provider-id selects one provider.",
+					Example: query + "reward-transfers --provider-id 07-tendermint-0",
+				},
 			},
 		},
 		Tx: &autocliv1.ServiceCommandDescriptor{

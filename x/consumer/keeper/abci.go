@@ -15,7 +15,7 @@ func (k *Keeper) BeginBlock(ctx context.Context) error {
 }
 
 // EndBlock removes virtual stake that lost its company, ends the epoch or continues its plan, marks validators that have
-// changed, and sends reports. Each stage is isolated: none can fail the block or stop another.
+// changed, sends reports, and collects and sends rewards. Each stage is isolated: none can fail the block or stop another.
 //
 // CONTRACT: it runs before x/staking's, so that the validator set follows in the same block.
 func (k *Keeper) EndBlock(goCtx context.Context) error {
@@ -43,6 +43,10 @@ func (k *Keeper) EndBlock(goCtx context.Context) error {
 		})
 		k.carryOut(ctx, changes, nil, ok)
 	}
+	if due {
+		k.stage(ctx, "rewards due", k.startRewards)
+	}
+	k.stage(ctx, "rewards", k.workRewards)
 	k.stage(ctx, "changed", k.drainChanged)
 	k.stage(ctx, "marks", k.markAll)
 	k.stage(ctx, "reports", k.sendDueReports)

@@ -35,9 +35,8 @@ func (k *Keeper) InitGenesis(ctx sdk.Context, gs types.GenesisState) error {
 				return err
 			}
 		}
-		if k.accounts.GetAccount(ctx, account) == nil {
-			k.accounts.SetAccount(ctx, k.accounts.NewAccountWithAddress(ctx, account))
-		}
+		k.ownAccount(ctx, account)
+		k.ownAccount(ctx, types.RewardAccount(id))
 		if err := k.deriveShares(ctx, id); err != nil {
 			return err
 		}
@@ -90,6 +89,9 @@ func (k *Keeper) InitGenesis(ctx sdk.Context, gs types.GenesisState) error {
 	if err := k.Flows.Import(ctx, gs.Flows); err != nil {
 		return err
 	}
+	if err := k.importRewards(ctx, gs); err != nil {
+		return err
+	}
 	if err := k.seedValidators(ctx); err != nil {
 		return err
 	}
@@ -135,6 +137,9 @@ func (k *Keeper) ExportGenesis(ctx sdk.Context) (*types.GenesisState, error) {
 		return nil, err
 	}
 	if gs.Flows, err = k.Flows.Export(ctx); err != nil {
+		return nil, err
+	}
+	if err := k.exportRewards(ctx, gs); err != nil {
 		return nil, err
 	}
 	err = errors.Join(

@@ -22,6 +22,7 @@ func (k *Keeper) CheckInvariants(ctx context.Context) error {
 		k.VirtualSharesInvariant(sdkCtx),
 		k.CapInvariant(sdkCtx),
 		k.ClockInvariant(sdkCtx),
+		k.RewardInvariant(sdkCtx),
 	)
 }
 

@@ -42,8 +42,11 @@ type Keeper struct {
 	connections types.ConnectionKeeper
 	channels    types.ChannelKeeper
 	sender      types.PacketSender
-	vetoQuorum  func(context.Context) (sdkmath.LegacyDec, error)
-	feeds       map[string]PriceFeed
+	// distribution pays rewards out; transfer sends them. Either may be missing.
+	distribution types.DistributionKeeper
+	transfer     types.TransferKeeper
+	vetoQuorum   func(context.Context) (sdkmath.LegacyDec, error)
+	feeds        map[string]PriceFeed
 
 	Schema collections.Schema
 	Params collections.Item[types.Params]
@@ -80,6 +83,7 @@ type Keeper struct {
 	Heights collections.Map[int64, uint64]
 	// SlashLog are the slashes of validators with a provider's stake, by provider and index from 1 in each session.
 	SlashLog collections.Map[slashKey, types.SlashRecord]
+	rewardState
 }
 
 // NewKeeper returns the consumer keeper. IBC and x/slashing are connected afterwards (ConnectIBC, ConnectSlashing),
@@ -129,6 +133,8 @@ func NewKeeper(
 			collections.PairKeyCodec(collections.StringKey, collections.Uint64Key), codec.CollValue[types.SlashRecord](cdc)),
 	}
 	k.feeds = map[string]PriceFeed{types.PriceFeedGovernance: governanceFeed{k}}
+
+	k.rewardState = newRewardState(sb, cdc)
 
 	schema, err := sb.Build()
 	if err != nil {

@@ -243,6 +243,7 @@ func (k *Keeper) executeAll(ctx sdk.Context, params types.Params, v *view, chang
 	if err := k.settle(ctx, t); err != nil {
 		return outcome{}, err
 	}
+	k.creditApart(ctx, t.gains)
 	for _, event := range ordered {
 		ctx.EventManager().EmitEvent(event.ToEvent())
 	}
@@ -259,6 +260,9 @@ func (k *Keeper) executeOne(
 	}
 	val, err := k.viewValidator(sdkCtx, v, c.valAddr)
 	if err != nil {
+		return nothingMoved(), 0, err
+	}
+	if err := k.openPurse(sdkCtx, p); err != nil {
 		return nothingMoved(), 0, err
 	}
 	used, err = run(func(ctx context.Context) (err error) {
@@ -284,6 +288,7 @@ func (k *Keeper) executeOne(
 	if err != nil {
 		return nothingMoved(), used, err
 	}
+	m.gains = k.countPurse(sdkCtx, p, c.valAddr)
 	v.follow(p, val, m, c.increase)
 	return m, used, nil
 }

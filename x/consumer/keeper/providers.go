@@ -138,9 +138,8 @@ func (k *Keeper) AddProvider(ctx sdk.Context, config types.ProviderConfig) error
 		}
 	}
 	account := types.VirtualAccount(config.ProviderId)
-	if k.accounts.GetAccount(ctx, account) == nil {
-		k.accounts.SetAccount(ctx, k.accounts.NewAccountWithAddress(ctx, account))
-	}
+	k.ownAccount(ctx, account)
+	k.ownAccount(ctx, types.RewardAccount(config.ProviderId))
 	if err := k.Accounts.Set(ctx, account, config.ProviderId); err != nil {
 		return err
 	}

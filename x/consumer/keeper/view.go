@@ -52,6 +52,8 @@ type providerView struct {
 	types.Provider
 	// account holds the virtual stake.
 	account sdk.AccAddress
+	// purse is what the account holds of the denoms of rewards.
+	purse purse
 	// sums says what is known of total and bonded.
 	sums knowledge
 	// current is the virtual stake by validator (raw operator address), if the sums are exact.

@@ -21,6 +21,8 @@ type moved struct {
 	shares sdkmath.LegacyDec
 	// bonded says which of x/staking's pools they belong to.
 	bonded bool
+	// gains are the rewards that x/distribution paid out for it.
+	gains []gain
 }
 
 func nothingMoved() moved {
@@ -156,6 +158,8 @@ type tally struct {
 	providers  []string
 	// byProvider are the shares by provider.
 	byProvider map[string]sdkmath.LegacyDec
+	// gains are the rewards paid out.
+	gains []gain
 }
 
 type valTally struct {
@@ -183,6 +187,7 @@ func (t *tally) add(providerID string, valAddr sdk.ValAddress, m moved, increase
 		held = sdkmath.LegacyZeroDec()
 		t.providers = append(t.providers, providerID)
 	}
+	t.gains = append(t.gains, m.gains...)
 	pool := 0
 	if m.bonded {
 		pool = 1

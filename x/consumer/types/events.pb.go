@@ -7,6 +7,8 @@ import (
 	cosmossdk_io_math "cosmossdk.io/math"
 	fmt "fmt"
 	_ "github.com/cosmos/cosmos-proto"
+	github_com_cosmos_cosmos_sdk_types "github.com/cosmos/cosmos-sdk/types"
+	types1 "github.com/cosmos/cosmos-sdk/types"
 	_ "github.com/cosmos/cosmos-sdk/types/tx/amino"
 	_ "github.com/cosmos/gogoproto/gogoproto"
 	proto "github.com/cosmos/gogoproto/proto"
@@ -1561,6 +1563,568 @@ func (m *EventReportFailed) GetReason() string {
 	return ""
 }
 
+// EventRewardsCollected is emitted once per block, provider and denom when rewards have been collected.
+type EventRewardsCollected struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// denom is the denom.
+	Denom string `protobuf:"bytes,2,opt,name=denom,proto3" json:"denom,omitempty"`
+	// amount is set aside for the provider.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+	// validators is how many validators it came from.
+	Validators uint32 `protobuf:"varint,4,opt,name=validators,proto3" json:"validators,omitempty"`
+}
+
+func (m *EventRewardsCollected) Reset()         { *m = EventRewardsCollected{} }
+func (m *EventRewardsCollected) String() string { return proto.CompactTextString(m) }
+func (*EventRewardsCollected) ProtoMessage()    {}
+func (*EventRewardsCollected) Descriptor() ([]byte, []int) {
+	return fileDescriptor_9652cf66c6c7ee8c, []int{26}
+}
+func (m *EventRewardsCollected) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventRewardsCollected) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventRewardsCollected.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventRewardsCollected) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventRewardsCollected.Merge(m, src)
+}
+func (m *EventRewardsCollected) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventRewardsCollected) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventRewardsCollected.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventRewardsCollected proto.InternalMessageInfo
+
+func (m *EventRewardsCollected) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *EventRewardsCollected) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+func (m *EventRewardsCollected) GetValidators() uint32 {
+	if m != nil {
+		return m.Validators
+	}
+	return 0
+}
+
+// EventWithdrawalFailed is emitted when the rewards of a virtual delegation cannot be withdrawn; it is tried again in the
+// next epoch.
+type EventWithdrawalFailed struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// validator is the operator address.
+	Validator string `protobuf:"bytes,2,opt,name=validator,proto3" json:"validator,omitempty"`
+	// reason says why.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+}
+
+func (m *EventWithdrawalFailed) Reset()         { *m = EventWithdrawalFailed{} }
+func (m *EventWithdrawalFailed) String() string { return proto.CompactTextString(m) }
+func (*EventWithdrawalFailed) ProtoMessage()    {}
+func (*EventWithdrawalFailed) Descriptor() ([]byte, []int) {
+	return fileDescriptor_9652cf66c6c7ee8c, []int{27}
+}
+func (m *EventWithdrawalFailed) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventWithdrawalFailed) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventWithdrawalFailed.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventWithdrawalFailed) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventWithdrawalFailed.Merge(m, src)
+}
+func (m *EventWithdrawalFailed) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventWithdrawalFailed) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventWithdrawalFailed.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventWithdrawalFailed proto.InternalMessageInfo
+
+func (m *EventWithdrawalFailed) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *EventWithdrawalFailed) GetValidator() string {
+	if m != nil {
+		return m.Validator
+	}
+	return ""
+}
+
+func (m *EventWithdrawalFailed) GetReason() string {
+	if m != nil {
+		return m.Reason
+	}
+	return ""
+}
+
+// EventRewardsSent is emitted when rewards are sent to the provider.
+type EventRewardsSent struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// denom is the denom.
+	Denom string `protobuf:"bytes,2,opt,name=denom,proto3" json:"denom,omitempty"`
+	// amount is sent.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+	// channel is the channel, or the client for IBC v2.
+	Channel string `protobuf:"bytes,4,opt,name=channel,proto3" json:"channel,omitempty"`
+	// sequence is the packet's sequence there.
+	Sequence uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// validators is how many validators it is for.
+	Validators uint32 `protobuf:"varint,6,opt,name=validators,proto3" json:"validators,omitempty"`
+}
+
+func (m *EventRewardsSent) Reset()         { *m = EventRewardsSent{} }
+func (m *EventRewardsSent) String() string { return proto.CompactTextString(m) }
+func (*EventRewardsSent) ProtoMessage()    {}
+func (*EventRewardsSent) Descriptor() ([]byte, []int) {
+	return fileDescriptor_9652cf66c6c7ee8c, []int{28}
+}
+func (m *EventRewardsSent) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventRewardsSent) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventRewardsSent.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventRewardsSent) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventRewardsSent.Merge(m, src)
+}
+func (m *EventRewardsSent) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventRewardsSent) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventRewardsSent.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventRewardsSent proto.InternalMessageInfo
+
+func (m *EventRewardsSent) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *EventRewardsSent) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+func (m *EventRewardsSent) GetChannel() string {
+	if m != nil {
+		return m.Channel
+	}
+	return ""
+}
+
+func (m *EventRewardsSent) GetSequence() uint64 {
+	if m != nil {
+		return m.Sequence
+	}
+	return 0
+}
+
+func (m *EventRewardsSent) GetValidators() uint32 {
+	if m != nil {
+		return m.Validators
+	}
+	return 0
+}
+
+// EventRewardsNotSent is emitted when rewards are due and cannot be sent.
+type EventRewardsNotSent struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// denom is the denom.
+	Denom string `protobuf:"bytes,2,opt,name=denom,proto3" json:"denom,omitempty"`
+	// amount waits.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+	// reason says why.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// retry_at is when it is tried again at the earliest.
+	RetryAt time.Time `protobuf:"bytes,5,opt,name=retry_at,json=retryAt,proto3,stdtime" json:"retry_at"`
+}
+
+func (m *EventRewardsNotSent) Reset()         { *m = EventRewardsNotSent{} }
+func (m *EventRewardsNotSent) String() string { return proto.CompactTextString(m) }
+func (*EventRewardsNotSent) ProtoMessage()    {}
+func (*EventRewardsNotSent) Descriptor() ([]byte, []int) {
+	return fileDescriptor_9652cf66c6c7ee8c, []int{29}
+}
+func (m *EventRewardsNotSent) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventRewardsNotSent) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventRewardsNotSent.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventRewardsNotSent) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventRewardsNotSent.Merge(m, src)
+}
+func (m *EventRewardsNotSent) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventRewardsNotSent) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventRewardsNotSent.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventRewardsNotSent proto.InternalMessageInfo
+
+func (m *EventRewardsNotSent) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *EventRewardsNotSent) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+func (m *EventRewardsNotSent) GetReason() string {
+	if m != nil {
+		return m.Reason
+	}
+	return ""
+}
+
+func (m *EventRewardsNotSent) GetRetryAt() time.Time {
+	if m != nil {
+		return m.RetryAt
+	}
+	return time.Time{}
+}
+
+// EventRewardsDelivered is emitted when the provider has acknowledged a transfer.
+type EventRewardsDelivered struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// denom is the denom.
+	Denom string `protobuf:"bytes,2,opt,name=denom,proto3" json:"denom,omitempty"`
+	// amount was sent.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+	// channel is the channel, or the client for IBC v2.
+	Channel string `protobuf:"bytes,4,opt,name=channel,proto3" json:"channel,omitempty"`
+	// sequence is the packet's sequence there.
+	Sequence uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
+}
+
+func (m *EventRewardsDelivered) Reset()         { *m = EventRewardsDelivered{} }
+func (m *EventRewardsDelivered) String() string { return proto.CompactTextString(m) }
+func (*EventRewardsDelivered) ProtoMessage()    {}
+func (*EventRewardsDelivered) Descriptor() ([]byte, []int) {
+	return fileDescriptor_9652cf66c6c7ee8c, []int{30}
+}
+func (m *EventRewardsDelivered) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventRewardsDelivered) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventRewardsDelivered.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventRewardsDelivered) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventRewardsDelivered.Merge(m, src)
+}
+func (m *EventRewardsDelivered) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventRewardsDelivered) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventRewardsDelivered.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventRewardsDelivered proto.InternalMessageInfo
+
+func (m *EventRewardsDelivered) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *EventRewardsDelivered) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+func (m *EventRewardsDelivered) GetChannel() string {
+	if m != nil {
+		return m.Channel
+	}
+	return ""
+}
+
+func (m *EventRewardsDelivered) GetSequence() uint64 {
+	if m != nil {
+		return m.Sequence
+	}
+	return 0
+}
+
+// EventRewardsRefunded is emitted when a transfer has timed out or was refused: its amounts wait again.
+type EventRewardsRefunded struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// denom is the denom.
+	Denom string `protobuf:"bytes,2,opt,name=denom,proto3" json:"denom,omitempty"`
+	// amount was sent.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+	// channel is the channel, or the client for IBC v2.
+	Channel string `protobuf:"bytes,4,opt,name=channel,proto3" json:"channel,omitempty"`
+	// sequence is the packet's sequence there.
+	Sequence uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
+}
+
+func (m *EventRewardsRefunded) Reset()         { *m = EventRewardsRefunded{} }
+func (m *EventRewardsRefunded) String() string { return proto.CompactTextString(m) }
+func (*EventRewardsRefunded) ProtoMessage()    {}
+func (*EventRewardsRefunded) Descriptor() ([]byte, []int) {
+	return fileDescriptor_9652cf66c6c7ee8c, []int{31}
+}
+func (m *EventRewardsRefunded) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventRewardsRefunded) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventRewardsRefunded.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventRewardsRefunded) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventRewardsRefunded.Merge(m, src)
+}
+func (m *EventRewardsRefunded) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventRewardsRefunded) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventRewardsRefunded.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventRewardsRefunded proto.InternalMessageInfo
+
+func (m *EventRewardsRefunded) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *EventRewardsRefunded) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+func (m *EventRewardsRefunded) GetChannel() string {
+	if m != nil {
+		return m.Channel
+	}
+	return ""
+}
+
+func (m *EventRewardsRefunded) GetSequence() uint64 {
+	if m != nil {
+		return m.Sequence
+	}
+	return 0
+}
+
+// EventRewardsAbandoned is emitted when rewards that cannot be sent to a removed provider go to the community pool.
+type EventRewardsAbandoned struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// denom is the denom.
+	Denom string `protobuf:"bytes,2,opt,name=denom,proto3" json:"denom,omitempty"`
+	// amount goes to the community pool.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+}
+
+func (m *EventRewardsAbandoned) Reset()         { *m = EventRewardsAbandoned{} }
+func (m *EventRewardsAbandoned) String() string { return proto.CompactTextString(m) }
+func (*EventRewardsAbandoned) ProtoMessage()    {}
+func (*EventRewardsAbandoned) Descriptor() ([]byte, []int) {
+	return fileDescriptor_9652cf66c6c7ee8c, []int{32}
+}
+func (m *EventRewardsAbandoned) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventRewardsAbandoned) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventRewardsAbandoned.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventRewardsAbandoned) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventRewardsAbandoned.Merge(m, src)
+}
+func (m *EventRewardsAbandoned) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventRewardsAbandoned) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventRewardsAbandoned.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventRewardsAbandoned proto.InternalMessageInfo
+
+func (m *EventRewardsAbandoned) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *EventRewardsAbandoned) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+// EventRewardsSwept is emitted when coins of one of a provider's accounts go to the community pool: the chain's own part
+// of rewards, rewards in denoms that are not registered, and what strangers have sent.
+type EventRewardsSwept struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// account is the account they were on.
+	Account string `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	// coins went to the community pool.
+	Coins github_com_cosmos_cosmos_sdk_types.Coins `protobuf:"bytes,3,rep,name=coins,proto3,castrepeated=github.com/cosmos/cosmos-sdk/types.Coins" json:"coins"`
+}
+
+func (m *EventRewardsSwept) Reset()         { *m = EventRewardsSwept{} }
+func (m *EventRewardsSwept) String() string { return proto.CompactTextString(m) }
+func (*EventRewardsSwept) ProtoMessage()    {}
+func (*EventRewardsSwept) Descriptor() ([]byte, []int) {
+	return fileDescriptor_9652cf66c6c7ee8c, []int{33}
+}
+func (m *EventRewardsSwept) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *EventRewardsSwept) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_EventRewardsSwept.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *EventRewardsSwept) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_EventRewardsSwept.Merge(m, src)
+}
+func (m *EventRewardsSwept) XXX_Size() int {
+	return m.Size()
+}
+func (m *EventRewardsSwept) XXX_DiscardUnknown() {
+	xxx_messageInfo_EventRewardsSwept.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_EventRewardsSwept proto.InternalMessageInfo
+
+func (m *EventRewardsSwept) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *EventRewardsSwept) GetAccount() string {
+	if m != nil {
+		return m.Account
+	}
+	return ""
+}
+
+func (m *EventRewardsSwept) GetCoins() github_com_cosmos_cosmos_sdk_types.Coins {
+	if m != nil {
+		return m.Coins
+	}
+	return nil
+}
+
 func init() {
 	proto.RegisterType((*EventProviderAdded)(nil), "mesh.consumer.v1.EventProviderAdded")
 	proto.RegisterType((*EventProviderUpdated)(nil), "mesh.consumer.v1.EventProviderUpdated")
@@ -1588,87 +2152,111 @@ func init() {
 	proto.RegisterType((*EventReportSent)(nil), "mesh.consumer.v1.EventReportSent")
 	proto.RegisterType((*EventReportAcknowledged)(nil), "mesh.consumer.v1.EventReportAcknowledged")
 	proto.RegisterType((*EventReportFailed)(nil), "mesh.consumer.v1.EventReportFailed")
+	proto.RegisterType((*EventRewardsCollected)(nil), "mesh.consumer.v1.EventRewardsCollected")
+	proto.RegisterType((*EventWithdrawalFailed)(nil), "mesh.consumer.v1.EventWithdrawalFailed")
+	proto.RegisterType((*EventRewardsSent)(nil), "mesh.consumer.v1.EventRewardsSent")
+	proto.RegisterType((*EventRewardsNotSent)(nil), "mesh.consumer.v1.EventRewardsNotSent")
+	proto.RegisterType((*EventRewardsDelivered)(nil), "mesh.consumer.v1.EventRewardsDelivered")
+	proto.RegisterType((*EventRewardsRefunded)(nil), "mesh.consumer.v1.EventRewardsRefunded")
+	proto.RegisterType((*EventRewardsAbandoned)(nil), "mesh.consumer.v1.EventRewardsAbandoned")
+	proto.RegisterType((*EventRewardsSwept)(nil), "mesh.consumer.v1.EventRewardsSwept")
 }
 
 func init() { proto.RegisterFile("mesh/consumer/v1/events.proto", fileDescriptor_9652cf66c6c7ee8c) }
 
 var fileDescriptor_9652cf66c6c7ee8c = []byte{
-	// 1190 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xac, 0x57, 0x4f, 0x6f, 0x1b, 0x45,
-	0x14, 0xcf, 0xd6, 0xce, 0x1f, 0x4f, 0x94, 0x36, 0x5d, 0x42, 0x71, 0x03, 0xb5, 0xcb, 0x1e, 0x50,
-	0x05, 0xea, 0x5a, 0x31, 0x42, 0x20, 0x38, 0x94, 0xb8, 0x6d, 0xa8, 0x21, 0x15, 0x65, 0xdd, 0x56,
-	0x02, 0x01, 0x61, 0xb2, 0xf3, 0xbc, 0x1e, 0xbc, 0x3b, 0xb3, 0xec, 0x8c, 0x4d, 0x83, 0x10, 0x5f,
-	0x81, 0x7e, 0x0c, 0xb8, 0x20, 0x90, 0xfa, 0x0d, 0xb8, 0xf4, 0x58, 0xf5, 0x84, 0x38, 0x14, 0xd4,
-	0x1e, 0xf8, 0x1a, 0x68, 0xfe, 0xec, 0xda, 0x8e, 0xa9, 0xba, 0x24, 0xbd, 0x44, 0x7e, 0x7f, 0xe6,
-	0xf7, 0xde, 0xfb, 0xcd, 0x7b, 0x6f, 0x36, 0xe8, 0x5c, 0x02, 0x62, 0xd0, 0x0a, 0x39, 0x13, 0xa3,
-	0x04, 0xb2, 0xd6, 0x78, 0xab, 0x05, 0x63, 0x60, 0x52, 0xf8, 0x69, 0xc6, 0x25, 0x77, 0xd7, 0x95,
-	0xd9, 0xcf, 0xcd, 0xfe, 0x78, 0x6b, 0xf3, 0x34, 0x4e, 0x28, 0xe3, 0x2d, 0xfd, 0xd7, 0x38, 0x6d,
-	0x9e, 0x0d, 0xb9, 0x48, 0xb8, 0xd8, 0xd3, 0x52, 0xcb, 0x08, 0xd6, 0xb4, 0x11, 0xf1, 0x88, 0x1b,
-	0xbd, 0xfa, 0x65, 0xb5, 0xcd, 0x88, 0xf3, 0x28, 0x86, 0x96, 0x96, 0xf6, 0x47, 0xfd, 0x96, 0xa4,
-	0x09, 0x08, 0x89, 0x93, 0x34, 0x77, 0x98, 0xcb, 0xaa, 0x48, 0xc1, 0xe2, 0x6a, 0x87, 0xf1, 0x56,
-	0x2b, 0xc5, 0xe1, 0x10, 0xa4, 0xd1, 0x7a, 0x5f, 0x23, 0xf7, 0xaa, 0xca, 0xfe, 0x46, 0xc6, 0xc7,
-	0x94, 0x40, 0xb6, 0x4d, 0x08, 0x10, 0xb7, 0x89, 0x56, 0x53, 0xab, 0xd8, 0xa3, 0xa4, 0xee, 0x9c,
-	0x77, 0x2e, 0xd4, 0x02, 0x94, 0xab, 0xba, 0xc4, 0x3d, 0x8b, 0x56, 0xc2, 0x01, 0xa6, 0x4c, 0x59,
-	0x4f, 0x68, 0xeb, 0xb2, 0x96, 0xbb, 0xc4, 0xad, 0xa3, 0x65, 0x1c, 0x86, 0x7c, 0xc4, 0x64, 0xbd,
-	0x62, 0x2c, 0x56, 0xf4, 0xde, 0x46, 0x1b, 0x33, 0xb1, 0x6e, 0xa5, 0x04, 0xcb, 0x12, 0xd1, 0xbc,
-	0x14, 0xbd, 0x30, 0x73, 0xb0, 0x27, 0xb1, 0x1c, 0x89, 0x67, 0x67, 0xf9, 0x0e, 0x5a, 0x12, 0xda,
-	0x55, 0xe7, 0x78, 0xb2, 0x7d, 0xde, 0x3f, 0x7c, 0x37, 0xfe, 0x2c, 0x64, 0x60, 0xfd, 0xbd, 0x9b,
-	0x96, 0x96, 0xcb, 0x03, 0xcc, 0x18, 0xc4, 0x1f, 0xa7, 0xc0, 0xca, 0xd0, 0x72, 0x0e, 0xa1, 0xd0,
-	0x9c, 0x98, 0x10, 0x53, 0xb3, 0x9a, 0x2e, 0xf1, 0x6e, 0xd9, 0x3a, 0x2c, 0x6a, 0x00, 0x92, 0x66,
-	0xcf, 0x01, 0xf6, 0x00, 0xad, 0x59, 0x7a, 0x68, 0x08, 0x3d, 0x90, 0xcf, 0x06, 0xfc, 0x00, 0x2d,
-	0xa6, 0xca, 0xd9, 0x60, 0x75, 0xb6, 0xee, 0x3f, 0x6a, 0x2e, 0xfc, 0xf9, 0xa8, 0xf9, 0xb2, 0x69,
-	0x44, 0x41, 0x86, 0x3e, 0xe5, 0xad, 0x04, 0xcb, 0x81, 0xbf, 0x0b, 0x11, 0x0e, 0x0f, 0xae, 0x40,
-	0xf8, 0xf0, 0xde, 0x45, 0x64, 0xfb, 0xf4, 0x0a, 0x84, 0x81, 0x39, 0xef, 0x7d, 0x92, 0xb7, 0x0f,
-	0xce, 0x70, 0x22, 0xf2, 0x0b, 0x7d, 0x0f, 0x2d, 0xa5, 0x5a, 0xa1, 0x43, 0xaf, 0xb6, 0xeb, 0xff,
-	0xc1, 0xbb, 0xb6, 0x77, 0x6a, 0x2a, 0xf2, 0x4f, 0xff, 0xfc, 0xfa, 0xba, 0x13, 0xd8, 0x23, 0x5e,
-	0x62, 0x49, 0xea, 0x81, 0x10, 0x94, 0xb3, 0x5d, 0xc0, 0x59, 0x29, 0xee, 0xdf, 0x42, 0xcb, 0xc2,
-	0x1c, 0xd1, 0x55, 0xad, 0xb6, 0xd7, 0x4d, 0xd4, 0xf1, 0x96, 0x6f, 0xa1, 0xa6, 0xa3, 0xe5, 0xbe,
-	0xde, 0x77, 0x36, 0x9c, 0xc9, 0x3d, 0x80, 0x10, 0xe8, 0xb8, 0x4c, 0xb8, 0x75, 0x54, 0x11, 0xf0,
-	0x8d, 0x0e, 0x55, 0x0d, 0xd4, 0x4f, 0xd5, 0xf8, 0x19, 0xf4, 0x47, 0x02, 0x88, 0x6e, 0xfc, 0x95,
-	0x20, 0x17, 0xdd, 0x33, 0xaa, 0x0f, 0x79, 0x06, 0xa4, 0x5e, 0x3d, 0xef, 0x5c, 0x58, 0x0b, 0xac,
-	0xe4, 0x01, 0x3a, 0xa5, 0x63, 0x5f, 0x4d, 0x79, 0x38, 0xb8, 0xca, 0x88, 0x71, 0x65, 0xa3, 0x64,
-	0x1f, 0x32, 0x1d, 0xb2, 0x1a, 0x58, 0xc9, 0x7d, 0x05, 0xd5, 0x08, 0x84, 0x19, 0x60, 0x01, 0xc2,
-	0x06, 0x9d, 0x28, 0x94, 0x95, 0xb2, 0xdc, 0x5a, 0x31, 0xd6, 0x42, 0xe1, 0x5d, 0x2f, 0x66, 0x9c,
-	0x86, 0x70, 0x8b, 0x8d, 0x04, 0xde, 0x8f, 0xe1, 0xd9, 0x15, 0x9e, 0x41, 0x4b, 0x0a, 0xc0, 0xf2,
-	0x59, 0x0b, 0xac, 0xe4, 0xfd, 0xe8, 0xa0, 0x93, 0x1a, 0x6f, 0x27, 0x03, 0x31, 0x60, 0x20, 0x4a,
-	0x4c, 0xe2, 0x06, 0x5a, 0xec, 0x2b, 0x6f, 0x0d, 0xb5, 0x12, 0x18, 0xc1, 0xdd, 0x41, 0x35, 0x71,
-	0xc0, 0x42, 0x20, 0x7b, 0xd8, 0x2c, 0x8b, 0xd5, 0xf6, 0xa6, 0x6f, 0x16, 0x9d, 0x9f, 0x2f, 0x3a,
-	0xff, 0x66, 0xbe, 0xe8, 0x3a, 0x6b, 0xea, 0xfa, 0xee, 0xfe, 0xd5, 0x74, 0xcc, 0x15, 0xae, 0x98,
-	0xb3, 0xdb, 0xd2, 0xfb, 0xcd, 0x41, 0x6b, 0xb7, 0x69, 0x26, 0x47, 0x38, 0x56, 0xa3, 0x15, 0x81,
-	0x7b, 0x09, 0xd5, 0xc6, 0x38, 0xa6, 0x04, 0x4b, 0x6e, 0x98, 0xac, 0x75, 0x5e, 0x7d, 0x78, 0xef,
-	0xe2, 0x39, 0xdb, 0xc1, 0xb7, 0x73, 0xdb, 0x36, 0x21, 0x19, 0x08, 0xd1, 0x93, 0x19, 0x65, 0x51,
-	0x30, 0x39, 0xe3, 0x6e, 0xa2, 0x95, 0x9c, 0x40, 0x9b, 0x73, 0x21, 0xbb, 0x97, 0xd1, 0x92, 0xe4,
-	0x43, 0x60, 0x86, 0xea, 0x5a, 0xe7, 0x0d, 0x3b, 0x3e, 0x2f, 0xce, 0x8f, 0x4f, 0x97, 0xc9, 0xa9,
-	0xc1, 0xe9, 0x32, 0x19, 0xd8, 0xa3, 0xde, 0xf7, 0xa8, 0xae, 0x49, 0xb4, 0x79, 0xf7, 0x24, 0x1e,
-	0x82, 0x49, 0xbe, 0x44, 0xf3, 0x5d, 0x42, 0x6a, 0xdd, 0xb2, 0x48, 0xf7, 0x42, 0xe5, 0xc2, 0x6a,
-	0xbb, 0x39, 0x3f, 0x61, 0x33, 0x84, 0x74, 0xaa, 0x2a, 0xc7, 0x20, 0x3f, 0xe5, 0xfd, 0xec, 0xa0,
-	0xd3, 0xc5, 0x2a, 0x8a, 0x60, 0x07, 0xd3, 0xb8, 0x5c, 0xdc, 0x29, 0x5a, 0x4f, 0x1c, 0x93, 0xd6,
-	0xca, 0x21, 0x5a, 0x27, 0xfd, 0x56, 0x9d, 0xe9, 0xb7, 0x0f, 0xed, 0x94, 0xdc, 0x88, 0x31, 0x2b,
-	0x9b, 0xe8, 0xd3, 0x7a, 0xf7, 0x7d, 0xb4, 0x6e, 0x96, 0x8b, 0xc4, 0x45, 0xd5, 0x1b, 0x68, 0x51,
-	0x28, 0xd1, 0xc2, 0x18, 0xe1, 0xa9, 0x08, 0x63, 0x3b, 0x4c, 0x45, 0xad, 0xd7, 0x20, 0x26, 0xc7,
-	0xef, 0xb7, 0x43, 0x15, 0x9d, 0x98, 0x7b, 0x03, 0x3f, 0x45, 0x67, 0x66, 0xe3, 0x06, 0x10, 0x2b,
-	0xda, 0x8e, 0x1f, 0xdb, 0xfb, 0xdd, 0x99, 0xb0, 0x32, 0x84, 0x5e, 0x88, 0xe3, 0xe7, 0x80, 0xea,
-	0x5e, 0x47, 0x2b, 0xfd, 0x0c, 0x87, 0x32, 0x5f, 0xc8, 0x47, 0x7a, 0x66, 0x0a, 0x88, 0xc3, 0x04,
-	0x55, 0xe6, 0x08, 0xfa, 0xa5, 0x92, 0x57, 0x11, 0x63, 0x31, 0xd8, 0xe5, 0x51, 0xa9, 0x49, 0xda,
-	0x40, 0x8b, 0x94, 0x11, 0xb8, 0x63, 0x77, 0xaa, 0x11, 0x66, 0x8b, 0xaf, 0x1c, 0xa1, 0xf8, 0xd7,
-	0x50, 0x75, 0x48, 0x99, 0xd9, 0xf7, 0x27, 0xdb, 0xee, 0xe4, 0x25, 0x52, 0xb9, 0x7d, 0x44, 0x19,
-	0x09, 0xb4, 0xdd, 0x7d, 0x17, 0x21, 0xca, 0x0a, 0x9a, 0x16, 0xf5, 0x0a, 0x3c, 0x55, 0x78, 0x5f,
-	0x03, 0x1a, 0x0d, 0xe4, 0xf4, 0xb3, 0x35, 0xe5, 0xed, 0x7e, 0x8e, 0xd6, 0x19, 0x4f, 0x28, 0xc3,
-	0xf1, 0x5e, 0x81, 0xb0, 0x74, 0x54, 0xa2, 0x4f, 0x59, 0xa8, 0x9d, 0x1c, 0xfd, 0x2b, 0xe4, 0x42,
-	0xbf, 0x0f, 0xa1, 0xa4, 0x63, 0x98, 0xe0, 0x2f, 0x1f, 0x15, 0xff, 0x74, 0x01, 0x96, 0x47, 0xf0,
-	0xbe, 0x40, 0x67, 0x67, 0xee, 0x6b, 0x3b, 0x1c, 0x32, 0xfe, 0x6d, 0x0c, 0xa4, 0xd4, 0xc5, 0x35,
-	0xd1, 0xaa, 0xfa, 0x8e, 0x25, 0x7b, 0xd3, 0xd7, 0x87, 0xb4, 0xaa, 0xab, 0x34, 0x1e, 0xcf, 0xbf,
-	0x23, 0x2c, 0xfc, 0x8d, 0x6c, 0xc4, 0x4a, 0x02, 0xf7, 0x69, 0x26, 0xe4, 0x2c, 0xb0, 0x56, 0x69,
-	0x60, 0xb5, 0x19, 0xc6, 0x9c, 0x12, 0xfb, 0xcc, 0x57, 0x03, 0x2b, 0x79, 0x3f, 0xd8, 0x3d, 0x15,
-	0x40, 0xca, 0x33, 0xd9, 0x03, 0x26, 0x8f, 0xf2, 0x15, 0xd1, 0x40, 0xa8, 0x68, 0x23, 0xf3, 0xc0,
-	0xac, 0x05, 0x53, 0x1a, 0xf5, 0x95, 0x21, 0x54, 0x45, 0x20, 0xec, 0xc7, 0x44, 0x2e, 0x7a, 0xbb,
-	0xe8, 0xa5, 0xa9, 0xf8, 0xff, 0x8f, 0xcd, 0xb9, 0x3c, 0xbc, 0x2f, 0xed, 0x03, 0x61, 0xd0, 0xca,
-	0xee, 0xdd, 0xf9, 0x7a, 0x26, 0x7b, 0xb4, 0x32, 0xbd, 0x47, 0x3b, 0xd7, 0xee, 0x3f, 0x6e, 0x38,
-	0x0f, 0x1e, 0x37, 0x9c, 0xbf, 0x1f, 0x37, 0x9c, 0xbb, 0x4f, 0x1a, 0x0b, 0x0f, 0x9e, 0x34, 0x16,
-	0xfe, 0x78, 0xd2, 0x58, 0xf8, 0xcc, 0x8f, 0xa8, 0x1c, 0x8c, 0xf6, 0xfd, 0x90, 0x27, 0x2d, 0x35,
-	0x09, 0x17, 0x05, 0x84, 0xa3, 0x8c, 0xca, 0x03, 0x2d, 0xb5, 0xee, 0x4c, 0xfe, 0xc9, 0x91, 0x07,
-	0x29, 0x88, 0xfd, 0x25, 0xfd, 0xa9, 0xf0, 0xe6, 0xbf, 0x01, 0x00, 0x00, 0xff, 0xff, 0x61, 0x91,
-	0xcb, 0x28, 0x98, 0x0d, 0x00, 0x00,
+	// 1455 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xd4, 0x58, 0x4f, 0x6f, 0x1b, 0x45,
+	0x14, 0xcf, 0xc6, 0xce, 0x1f, 0x4f, 0x94, 0x36, 0x59, 0xd2, 0x92, 0x04, 0x6a, 0x97, 0x3d, 0xa0,
+	0x08, 0x94, 0x35, 0x09, 0x42, 0x20, 0x38, 0x94, 0x38, 0x69, 0x68, 0x20, 0x85, 0xb2, 0x6e, 0x8b,
+	0x40, 0x40, 0x18, 0xef, 0x3c, 0xdb, 0x83, 0xd7, 0x33, 0xee, 0xce, 0xd8, 0x69, 0x10, 0xe2, 0x2b,
+	0x50, 0xc4, 0x97, 0x00, 0x0e, 0x08, 0x44, 0xbf, 0x01, 0x97, 0x72, 0xab, 0x7a, 0x42, 0x1c, 0x5a,
+	0xd4, 0x22, 0x71, 0xe4, 0x2b, 0xa0, 0xf9, 0xb3, 0xfe, 0x4b, 0xd4, 0x6d, 0x5a, 0xa8, 0xb8, 0x24,
+	0x7e, 0xf3, 0x66, 0x7e, 0xef, 0xbd, 0xdf, 0xbc, 0xf7, 0x66, 0x76, 0xd0, 0xa9, 0x26, 0x88, 0x7a,
+	0x31, 0xe4, 0x4c, 0xb4, 0x9b, 0x10, 0x17, 0x3b, 0x6b, 0x45, 0xe8, 0x00, 0x93, 0xc2, 0x6f, 0xc5,
+	0x5c, 0x72, 0x77, 0x4e, 0xa9, 0xfd, 0x44, 0xed, 0x77, 0xd6, 0x96, 0xe7, 0x71, 0x93, 0x32, 0x5e,
+	0xd4, 0x7f, 0xcd, 0xa4, 0xe5, 0x7c, 0xc8, 0x45, 0x93, 0x8b, 0x62, 0x05, 0x0b, 0x28, 0x76, 0xd6,
+	0x2a, 0x20, 0xf1, 0x5a, 0x31, 0xe4, 0x94, 0x59, 0xfd, 0x92, 0xd1, 0xef, 0x69, 0xa9, 0x68, 0x04,
+	0xab, 0x5a, 0xa8, 0xf1, 0x1a, 0x37, 0xe3, 0xea, 0x97, 0x1d, 0x2d, 0xd4, 0x38, 0xaf, 0x45, 0x50,
+	0xd4, 0x52, 0xa5, 0x5d, 0x2d, 0x4a, 0xda, 0x04, 0x21, 0x71, 0xb3, 0x95, 0x4c, 0x18, 0xf1, 0xba,
+	0xeb, 0xa2, 0xc5, 0xd5, 0x13, 0x3a, 0x6b, 0xc5, 0x16, 0x0e, 0x1b, 0x20, 0xcd, 0xa8, 0xf7, 0x29,
+	0x72, 0xcf, 0xaa, 0xe8, 0x2e, 0xc4, 0xbc, 0x43, 0x09, 0xc4, 0x1b, 0x84, 0x00, 0x71, 0x0b, 0x68,
+	0xa6, 0x65, 0x07, 0xf6, 0x28, 0x59, 0x74, 0x4e, 0x3b, 0x2b, 0xb9, 0x00, 0x25, 0x43, 0x3b, 0xc4,
+	0x5d, 0x42, 0xd3, 0x61, 0x1d, 0x53, 0xa6, 0xb4, 0xe3, 0x5a, 0x3b, 0xa5, 0xe5, 0x1d, 0xe2, 0x2e,
+	0xa2, 0x29, 0x1c, 0x86, 0xbc, 0xcd, 0xe4, 0x62, 0xc6, 0x68, 0xac, 0xe8, 0xbd, 0x8c, 0x16, 0x06,
+	0x6c, 0x5d, 0x6a, 0x11, 0x2c, 0x53, 0x58, 0xf3, 0x5a, 0xe8, 0x89, 0x81, 0x85, 0x65, 0x89, 0x65,
+	0x5b, 0xdc, 0xdf, 0xcb, 0x57, 0xd0, 0xa4, 0xd0, 0x53, 0xb5, 0x8f, 0xc7, 0xd6, 0x4f, 0xfb, 0xc3,
+	0x7b, 0xe7, 0x0f, 0x42, 0x06, 0x76, 0xbe, 0x77, 0xd1, 0xd2, 0xb2, 0x59, 0xc7, 0x8c, 0x41, 0xf4,
+	0x4e, 0x0b, 0x58, 0x1a, 0x5a, 0x4e, 0x21, 0x14, 0x9a, 0x15, 0x3d, 0x62, 0x72, 0x76, 0x64, 0x87,
+	0x78, 0x97, 0x6c, 0x1c, 0x16, 0x35, 0x00, 0x49, 0xe3, 0x47, 0x00, 0x7b, 0x80, 0x66, 0x2d, 0x3d,
+	0x34, 0x84, 0x32, 0xc8, 0xfb, 0x03, 0xbe, 0x81, 0x26, 0x5a, 0x6a, 0xb2, 0xc1, 0x2a, 0xad, 0xdd,
+	0xb8, 0x5d, 0x18, 0xfb, 0xed, 0x76, 0xe1, 0x29, 0x93, 0x88, 0x82, 0x34, 0x7c, 0xca, 0x8b, 0x4d,
+	0x2c, 0xeb, 0xfe, 0x2e, 0xd4, 0x70, 0x78, 0xb0, 0x05, 0xe1, 0xad, 0xeb, 0xab, 0xc8, 0xe6, 0xe9,
+	0x16, 0x84, 0x81, 0x59, 0xef, 0xbd, 0x9b, 0xa4, 0x0f, 0x8e, 0x71, 0x53, 0x24, 0x1b, 0xfa, 0x1a,
+	0x9a, 0x6c, 0xe9, 0x01, 0x6d, 0x7a, 0x66, 0x7d, 0xf1, 0x1f, 0x78, 0xd7, 0xfa, 0x52, 0x4e, 0x59,
+	0xfe, 0xe6, 0xcf, 0x1f, 0x9e, 0x73, 0x02, 0xbb, 0xc4, 0x6b, 0x5a, 0x92, 0xca, 0x20, 0x04, 0xe5,
+	0x6c, 0x17, 0x70, 0x9c, 0x8a, 0xfb, 0x97, 0xd0, 0x94, 0x30, 0x4b, 0x74, 0x54, 0x33, 0xeb, 0x73,
+	0xc6, 0x6a, 0x67, 0xcd, 0xb7, 0x50, 0xfd, 0xd6, 0x92, 0xb9, 0xde, 0x67, 0xd6, 0x9c, 0xf1, 0x3d,
+	0x80, 0x10, 0x68, 0x27, 0x8d, 0xb9, 0x39, 0x94, 0x11, 0x70, 0x45, 0x9b, 0xca, 0x06, 0xea, 0xa7,
+	0x4a, 0xfc, 0x18, 0xaa, 0x6d, 0x01, 0x44, 0x27, 0xfe, 0x74, 0x90, 0x88, 0xee, 0x49, 0x95, 0x87,
+	0x3c, 0x06, 0xb2, 0x98, 0x3d, 0xed, 0xac, 0xcc, 0x06, 0x56, 0xf2, 0x00, 0x1d, 0xd7, 0xb6, 0xcf,
+	0xb6, 0x78, 0x58, 0x3f, 0xcb, 0x88, 0x99, 0xca, 0xda, 0xcd, 0x0a, 0xc4, 0xda, 0x64, 0x36, 0xb0,
+	0x92, 0xfb, 0x34, 0xca, 0x11, 0x08, 0x63, 0xc0, 0x02, 0x84, 0x35, 0xda, 0x1b, 0x50, 0x5a, 0xca,
+	0x12, 0x6d, 0xc6, 0x68, 0xbb, 0x03, 0xde, 0xf9, 0x6e, 0x8d, 0xd3, 0x10, 0x2e, 0xb1, 0xb6, 0xc0,
+	0x95, 0x08, 0xee, 0x1f, 0xe1, 0x49, 0x34, 0xa9, 0x00, 0x2c, 0x9f, 0xb9, 0xc0, 0x4a, 0xde, 0x97,
+	0x0e, 0x3a, 0xa6, 0xf1, 0xb6, 0x63, 0x10, 0x75, 0x06, 0x22, 0x45, 0x25, 0x2e, 0xa0, 0x89, 0xaa,
+	0x9a, 0xad, 0xa1, 0xa6, 0x03, 0x23, 0xb8, 0xdb, 0x28, 0x27, 0x0e, 0x58, 0x08, 0x64, 0x0f, 0x9b,
+	0x66, 0x31, 0xb3, 0xbe, 0xec, 0x9b, 0x46, 0xe7, 0x27, 0x8d, 0xce, 0xbf, 0x98, 0x34, 0xba, 0xd2,
+	0xac, 0xda, 0xbe, 0x6b, 0x77, 0x0a, 0x8e, 0xd9, 0xc2, 0x69, 0xb3, 0x76, 0x43, 0x7a, 0x3f, 0x3a,
+	0x68, 0xf6, 0x32, 0x8d, 0x65, 0x1b, 0x47, 0xaa, 0xb4, 0x6a, 0xe0, 0x9e, 0x41, 0xb9, 0x0e, 0x8e,
+	0x28, 0xc1, 0x92, 0x1b, 0x26, 0x73, 0xa5, 0x67, 0x6e, 0x5d, 0x5f, 0x3d, 0x65, 0x33, 0xf8, 0x72,
+	0xa2, 0xdb, 0x20, 0x24, 0x06, 0x21, 0xca, 0x32, 0xa6, 0xac, 0x16, 0xf4, 0xd6, 0xb8, 0xcb, 0x68,
+	0x3a, 0x21, 0xd0, 0xfa, 0xdc, 0x95, 0xdd, 0x4d, 0x34, 0x29, 0x79, 0x03, 0x98, 0xa1, 0x3a, 0x57,
+	0x7a, 0xde, 0x96, 0xcf, 0x89, 0xd1, 0xf2, 0xd9, 0x61, 0xb2, 0xaf, 0x70, 0x76, 0x98, 0x0c, 0xec,
+	0x52, 0xef, 0x73, 0xb4, 0xa8, 0x49, 0xb4, 0x7e, 0x97, 0x25, 0x6e, 0x80, 0x71, 0x3e, 0x45, 0xf2,
+	0x9d, 0x41, 0xaa, 0xdd, 0xb2, 0x9a, 0xce, 0x85, 0xcc, 0xca, 0xcc, 0x7a, 0x61, 0xb4, 0xc2, 0x06,
+	0x08, 0x29, 0x65, 0x95, 0x8f, 0x41, 0xb2, 0xca, 0xfb, 0xd6, 0x41, 0xf3, 0xdd, 0x56, 0x54, 0x83,
+	0x6d, 0x4c, 0xa3, 0x74, 0x76, 0xfb, 0x68, 0x1d, 0x7f, 0x48, 0x5a, 0x33, 0x43, 0xb4, 0xf6, 0xf2,
+	0x2d, 0x3b, 0x90, 0x6f, 0x6f, 0xda, 0x2a, 0xb9, 0x10, 0x61, 0x96, 0xd6, 0xd1, 0xc3, 0x72, 0xf7,
+	0x75, 0x34, 0x67, 0x9a, 0x8b, 0xc4, 0xdd, 0xa8, 0x17, 0xd0, 0x84, 0x50, 0xa2, 0x85, 0x31, 0xc2,
+	0xa1, 0x08, 0x1d, 0x5b, 0x4c, 0xdd, 0x58, 0xcf, 0x41, 0x44, 0x1e, 0x3e, 0xdf, 0x86, 0x22, 0x1a,
+	0x1f, 0x39, 0x03, 0xdf, 0x47, 0x27, 0x07, 0xed, 0x06, 0x10, 0x29, 0xda, 0x1e, 0xde, 0xb6, 0xf7,
+	0xb3, 0xd3, 0x63, 0xa5, 0x01, 0xe5, 0x10, 0x47, 0x8f, 0x00, 0xd5, 0x3d, 0x8f, 0xa6, 0xab, 0x31,
+	0x0e, 0x65, 0xd2, 0x90, 0x8f, 0x74, 0xcc, 0x74, 0x21, 0x86, 0x09, 0xca, 0x8c, 0x10, 0xf4, 0x7d,
+	0x26, 0x89, 0x22, 0xc2, 0xa2, 0xbe, 0xcb, 0x6b, 0xa9, 0x2a, 0x69, 0x01, 0x4d, 0x50, 0x46, 0xe0,
+	0xaa, 0xed, 0xa9, 0x46, 0x18, 0x0c, 0x3e, 0x73, 0x84, 0xe0, 0x9f, 0x45, 0xd9, 0x06, 0x65, 0xa6,
+	0xdf, 0x1f, 0x5b, 0x77, 0x7b, 0x27, 0x91, 0xf2, 0xed, 0x2d, 0xca, 0x48, 0xa0, 0xf5, 0xee, 0xab,
+	0x08, 0x51, 0xd6, 0xa5, 0x69, 0x42, 0xb7, 0xc0, 0xe3, 0xdd, 0xd9, 0xe7, 0x80, 0xd6, 0xea, 0xb2,
+	0xff, 0xd8, 0xea, 0x9b, 0xed, 0x7e, 0x88, 0xe6, 0x18, 0x6f, 0x52, 0x86, 0xa3, 0xbd, 0x2e, 0xc2,
+	0xe4, 0x51, 0x89, 0x3e, 0x6e, 0xa1, 0xb6, 0x13, 0xf4, 0x4f, 0x90, 0x0b, 0xd5, 0x2a, 0x84, 0x92,
+	0x76, 0xa0, 0x87, 0x3f, 0x75, 0x54, 0xfc, 0xf9, 0x2e, 0x58, 0x62, 0xc1, 0xfb, 0x08, 0x2d, 0x0d,
+	0xec, 0xd7, 0x46, 0xd8, 0x60, 0x7c, 0x3f, 0x02, 0x92, 0x6a, 0xe3, 0x0a, 0x68, 0x46, 0xdd, 0x63,
+	0xc9, 0x5e, 0xff, 0xf6, 0x21, 0x3d, 0xb4, 0xa3, 0x46, 0x3c, 0x9e, 0xdc, 0x23, 0x2c, 0xfc, 0x85,
+	0xb8, 0xcd, 0x52, 0x02, 0x57, 0x69, 0x2c, 0xe4, 0x20, 0xb0, 0x1e, 0xd2, 0xc0, 0xaa, 0x33, 0x74,
+	0x38, 0x25, 0xf6, 0x98, 0xcf, 0x06, 0x56, 0xf2, 0xbe, 0xb0, 0x7d, 0x2a, 0x80, 0x16, 0x8f, 0x65,
+	0x19, 0x98, 0x3c, 0xca, 0x2d, 0x22, 0x8f, 0x50, 0x37, 0x8d, 0xcc, 0x01, 0x33, 0x1b, 0xf4, 0x8d,
+	0xa8, 0x5b, 0x86, 0x50, 0x11, 0x81, 0xb0, 0x97, 0x89, 0x44, 0xf4, 0x76, 0xd1, 0x93, 0x7d, 0xf6,
+	0x1f, 0x8c, 0xcd, 0x11, 0x3f, 0xbc, 0x8f, 0xed, 0x01, 0x61, 0xd0, 0xd2, 0xf6, 0xdd, 0xd1, 0x78,
+	0x7a, 0x7d, 0x34, 0x33, 0xd0, 0x47, 0x7f, 0x72, 0xd0, 0x09, 0x6b, 0x60, 0x1f, 0xc7, 0x44, 0x6c,
+	0xf2, 0x28, 0x82, 0x50, 0xa6, 0xac, 0x59, 0x02, 0x8c, 0x37, 0x6d, 0x97, 0x34, 0x82, 0x3a, 0x95,
+	0x71, 0xb3, 0xf7, 0xd9, 0xf1, 0x80, 0xa7, 0xb2, 0x59, 0x3a, 0xc4, 0x7e, 0x76, 0x98, 0x7d, 0xef,
+	0xab, 0xc4, 0xeb, 0xf7, 0xa8, 0xac, 0x93, 0x18, 0xef, 0xe3, 0xe8, 0x3f, 0x3b, 0x3b, 0x0f, 0x63,
+	0xf2, 0x8f, 0xa4, 0x7d, 0x5b, 0x26, 0xd3, 0x65, 0xde, 0xbf, 0x48, 0xe2, 0xa2, 0xb9, 0x9d, 0x30,
+	0x88, 0xec, 0x49, 0x9e, 0x88, 0xea, 0xf8, 0x17, 0x70, 0xa5, 0x0d, 0x2c, 0x04, 0xdd, 0xec, 0xb2,
+	0x41, 0x57, 0x1e, 0xa2, 0x7e, 0x72, 0x84, 0xfa, 0xbf, 0x1c, 0x5b, 0xd0, 0x36, 0xcc, 0xb7, 0xb9,
+	0x7c, 0xec, 0x91, 0x1e, 0x72, 0x65, 0x71, 0xb7, 0xd0, 0x74, 0x0c, 0x32, 0x3e, 0x50, 0xf7, 0xda,
+	0x89, 0x07, 0xbd, 0xd7, 0x4e, 0xe9, 0xa5, 0x1b, 0xd2, 0xfb, 0x65, 0xa8, 0x44, 0xb6, 0x20, 0xa2,
+	0x1d, 0x88, 0x1f, 0x73, 0x89, 0x1c, 0x69, 0x77, 0xbd, 0x1b, 0x8e, 0xfd, 0xf8, 0xb7, 0xb1, 0x04,
+	0x50, 0x6d, 0x33, 0xf2, 0xbf, 0x0c, 0xe5, 0xeb, 0xa1, 0x6d, 0xd9, 0xa8, 0x60, 0x46, 0x38, 0x7b,
+	0xbc, 0xb1, 0xa8, 0x6f, 0xa0, 0xf9, 0x81, 0x2e, 0xb0, 0x0f, 0xad, 0x14, 0xc5, 0xd1, 0xf7, 0x5a,
+	0x33, 0x3e, 0xf0, 0x5a, 0xe3, 0x62, 0x34, 0x11, 0x72, 0xaa, 0x3f, 0x72, 0xd4, 0x17, 0xc6, 0x92,
+	0x6f, 0x8d, 0x56, 0xb0, 0x00, 0xdf, 0x3e, 0x69, 0xf9, 0x9b, 0x9c, 0xb2, 0xd2, 0x0b, 0xca, 0xdf,
+	0xef, 0xee, 0x14, 0x56, 0x6a, 0x54, 0xd6, 0xdb, 0x15, 0x3f, 0xe4, 0x4d, 0xfb, 0xa4, 0x65, 0xff,
+	0xad, 0x0a, 0xd2, 0x28, 0xca, 0x83, 0x16, 0x08, 0xbd, 0x40, 0x04, 0x06, 0xb9, 0x74, 0xee, 0xc6,
+	0xdd, 0xbc, 0x73, 0xf3, 0x6e, 0xde, 0xf9, 0xfd, 0x6e, 0xde, 0xb9, 0x76, 0x2f, 0x3f, 0x76, 0xf3,
+	0x5e, 0x7e, 0xec, 0xd7, 0x7b, 0xf9, 0xb1, 0x0f, 0xfc, 0x3e, 0x28, 0x75, 0x1b, 0x5a, 0x15, 0x10,
+	0xb6, 0x63, 0x2a, 0x0f, 0xb4, 0x54, 0xbc, 0xda, 0x7b, 0xe8, 0xd2, 0xb0, 0x95, 0x49, 0x5d, 0x56,
+	0x2f, 0xfe, 0x1d, 0x00, 0x00, 0xff, 0xff, 0x98, 0x3c, 0x41, 0xcb, 0xbc, 0x13, 0x00, 0x00,
 }
 
 func (m *EventProviderAdded) Marshal() (dAtA []byte, err error) {
@@ -2750,6 +3338,444 @@ func (m *EventReportFailed) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *EventRewardsCollected) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventRewardsCollected) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventRewardsCollected) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Validators != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.Validators))
+		i--
+		dAtA[i] = 0x20
+	}
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventWithdrawalFailed) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventWithdrawalFailed) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventWithdrawalFailed) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Reason) > 0 {
+		i -= len(m.Reason)
+		copy(dAtA[i:], m.Reason)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Reason)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventRewardsSent) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventRewardsSent) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventRewardsSent) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Validators != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.Validators))
+		i--
+		dAtA[i] = 0x30
+	}
+	if m.Sequence != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.Sequence))
+		i--
+		dAtA[i] = 0x28
+	}
+	if len(m.Channel) > 0 {
+		i -= len(m.Channel)
+		copy(dAtA[i:], m.Channel)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Channel)))
+		i--
+		dAtA[i] = 0x22
+	}
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventRewardsNotSent) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventRewardsNotSent) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventRewardsNotSent) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	n5, err5 := github_com_cosmos_gogoproto_types.StdTimeMarshalTo(m.RetryAt, dAtA[i-github_com_cosmos_gogoproto_types.SizeOfStdTime(m.RetryAt):])
+	if err5 != nil {
+		return 0, err5
+	}
+	i -= n5
+	i = encodeVarintEvents(dAtA, i, uint64(n5))
+	i--
+	dAtA[i] = 0x2a
+	if len(m.Reason) > 0 {
+		i -= len(m.Reason)
+		copy(dAtA[i:], m.Reason)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Reason)))
+		i--
+		dAtA[i] = 0x22
+	}
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventRewardsDelivered) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventRewardsDelivered) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventRewardsDelivered) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Sequence != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.Sequence))
+		i--
+		dAtA[i] = 0x28
+	}
+	if len(m.Channel) > 0 {
+		i -= len(m.Channel)
+		copy(dAtA[i:], m.Channel)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Channel)))
+		i--
+		dAtA[i] = 0x22
+	}
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventRewardsRefunded) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventRewardsRefunded) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventRewardsRefunded) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Sequence != 0 {
+		i = encodeVarintEvents(dAtA, i, uint64(m.Sequence))
+		i--
+		dAtA[i] = 0x28
+	}
+	if len(m.Channel) > 0 {
+		i -= len(m.Channel)
+		copy(dAtA[i:], m.Channel)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Channel)))
+		i--
+		dAtA[i] = 0x22
+	}
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventRewardsAbandoned) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventRewardsAbandoned) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventRewardsAbandoned) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintEvents(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *EventRewardsSwept) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *EventRewardsSwept) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *EventRewardsSwept) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Coins) > 0 {
+		for iNdEx := len(m.Coins) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Coins[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintEvents(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x1a
+		}
+	}
+	if len(m.Account) > 0 {
+		i -= len(m.Account)
+		copy(dAtA[i:], m.Account)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.Account)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintEvents(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
 func encodeVarintEvents(dAtA []byte, offset int, v uint64) int {
 	offset -= sovEvents(v)
 	base := offset
@@ -3223,6 +4249,197 @@ func (m *EventReportFailed) Size() (n int) {
 	l = len(m.Reason)
 	if l > 0 {
 		n += 1 + l + sovEvents(uint64(l))
+	}
+	return n
+}
+
+func (m *EventRewardsCollected) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	if m.Validators != 0 {
+		n += 1 + sovEvents(uint64(m.Validators))
+	}
+	return n
+}
+
+func (m *EventWithdrawalFailed) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Reason)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	return n
+}
+
+func (m *EventRewardsSent) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	l = len(m.Channel)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	if m.Sequence != 0 {
+		n += 1 + sovEvents(uint64(m.Sequence))
+	}
+	if m.Validators != 0 {
+		n += 1 + sovEvents(uint64(m.Validators))
+	}
+	return n
+}
+
+func (m *EventRewardsNotSent) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	l = len(m.Reason)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = github_com_cosmos_gogoproto_types.SizeOfStdTime(m.RetryAt)
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventRewardsDelivered) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	l = len(m.Channel)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	if m.Sequence != 0 {
+		n += 1 + sovEvents(uint64(m.Sequence))
+	}
+	return n
+}
+
+func (m *EventRewardsRefunded) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	l = len(m.Channel)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	if m.Sequence != 0 {
+		n += 1 + sovEvents(uint64(m.Sequence))
+	}
+	return n
+}
+
+func (m *EventRewardsAbandoned) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovEvents(uint64(l))
+	return n
+}
+
+func (m *EventRewardsSwept) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	l = len(m.Account)
+	if l > 0 {
+		n += 1 + l + sovEvents(uint64(l))
+	}
+	if len(m.Coins) > 0 {
+		for _, e := range m.Coins {
+			l = e.Size()
+			n += 1 + l + sovEvents(uint64(l))
+		}
 	}
 	return n
 }
@@ -6415,6 +7632,1444 @@ func (m *EventReportFailed) Unmarshal(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			m.Reason = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventRewardsCollected) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventRewardsCollected: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventRewardsCollected: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validators", wireType)
+			}
+			m.Validators = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Validators |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventWithdrawalFailed) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventWithdrawalFailed: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventWithdrawalFailed: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Reason", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Reason = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventRewardsSent) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventRewardsSent: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventRewardsSent: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Channel", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Channel = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Sequence", wireType)
+			}
+			m.Sequence = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Sequence |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validators", wireType)
+			}
+			m.Validators = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Validators |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventRewardsNotSent) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventRewardsNotSent: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventRewardsNotSent: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Reason", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Reason = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RetryAt", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := github_com_cosmos_gogoproto_types.StdTimeUnmarshal(&m.RetryAt, dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventRewardsDelivered) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventRewardsDelivered: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventRewardsDelivered: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Channel", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Channel = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Sequence", wireType)
+			}
+			m.Sequence = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Sequence |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventRewardsRefunded) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventRewardsRefunded: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventRewardsRefunded: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Channel", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Channel = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Sequence", wireType)
+			}
+			m.Sequence = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Sequence |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventRewardsAbandoned) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventRewardsAbandoned: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventRewardsAbandoned: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipEvents(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *EventRewardsSwept) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowEvents
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: EventRewardsSwept: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: EventRewardsSwept: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Account", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Account = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Coins", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowEvents
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthEvents
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthEvents
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Coins = append(m.Coins, types1.Coin{})
+			if err := m.Coins[len(m.Coins)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

@@ -146,6 +146,9 @@ func (gs GenesisState) Validate() error {
 	if err := gs.validateSlashLogs(); err != nil {
 		return err
 	}
+	if err := gs.validateRewards(func(id string) bool { return providers[id] != nil }); err != nil {
+		return err
+	}
 	for _, r := range gs.Heights {
 		if err := once("height", r.Height); err != nil {
 			return err

@@ -4,7 +4,9 @@
 package types
 
 import (
+	cosmossdk_io_math "cosmossdk.io/math"
 	fmt "fmt"
+	_ "github.com/cosmos/cosmos-proto"
 	_ "github.com/cosmos/cosmos-sdk/types/tx/amino"
 	_ "github.com/cosmos/gogoproto/gogoproto"
 	proto "github.com/cosmos/gogoproto/proto"
@@ -53,6 +55,14 @@ type GenesisState struct {
 	Heights []HeightRecord `protobuf:"bytes,12,rep,name=heights,proto3" json:"heights"`
 	// slash_log holds the entries of all slash logs that are not void.
 	SlashLog []SlashLogEntry `protobuf:"bytes,13,rep,name=slash_log,json=slashLog,proto3" json:"slash_log"`
+	// reward_books are the accounts of rewards.
+	RewardBooks []RewardBookEntry `protobuf:"bytes,20,rep,name=reward_books,json=rewardBooks,proto3" json:"reward_books"`
+	// rewards are the rewards that wait to be sent.
+	Rewards []RewardEntry `protobuf:"bytes,21,rep,name=rewards,proto3" json:"rewards"`
+	// reward_transfers are the transfers of rewards in flight.
+	RewardTransfers []RewardTransferEntry `protobuf:"bytes,22,rep,name=reward_transfers,json=rewardTransfers,proto3" json:"reward_transfers"`
+	// reward_work is what is left of the epoch's work on rewards.
+	RewardWork []RewardWorkEntry `protobuf:"bytes,23,rep,name=reward_work,json=rewardWork,proto3" json:"reward_work"`
 }
 
 func (m *GenesisState) Reset()         { *m = GenesisState{} }
@@ -175,6 +185,34 @@ func (m *GenesisState) GetHeights() []HeightRecord {
 func (m *GenesisState) GetSlashLog() []SlashLogEntry {
 	if m != nil {
 		return m.SlashLog
+	}
+	return nil
+}
+
+func (m *GenesisState) GetRewardBooks() []RewardBookEntry {
+	if m != nil {
+		return m.RewardBooks
+	}
+	return nil
+}
+
+func (m *GenesisState) GetRewards() []RewardEntry {
+	if m != nil {
+		return m.Rewards
+	}
+	return nil
+}
+
+func (m *GenesisState) GetRewardTransfers() []RewardTransferEntry {
+	if m != nil {
+		return m.RewardTransfers
+	}
+	return nil
+}
+
+func (m *GenesisState) GetRewardWork() []RewardWorkEntry {
+	if m != nil {
+		return m.RewardWork
 	}
 	return nil
 }
@@ -600,6 +638,255 @@ func (m *DirtyEntry) GetState() DirtyValidator {
 	return DirtyValidator{}
 }
 
+// RewardBookEntry is a reward book with its key.
+type RewardBookEntry struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// denom is the denom.
+	Denom string `protobuf:"bytes,2,opt,name=denom,proto3" json:"denom,omitempty"`
+	// book is the book.
+	Book RewardBook `protobuf:"bytes,3,opt,name=book,proto3" json:"book"`
+}
+
+func (m *RewardBookEntry) Reset()         { *m = RewardBookEntry{} }
+func (m *RewardBookEntry) String() string { return proto.CompactTextString(m) }
+func (*RewardBookEntry) ProtoMessage()    {}
+func (*RewardBookEntry) Descriptor() ([]byte, []int) {
+	return fileDescriptor_e14ec65e489b7b79, []int{8}
+}
+func (m *RewardBookEntry) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *RewardBookEntry) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_RewardBookEntry.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *RewardBookEntry) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_RewardBookEntry.Merge(m, src)
+}
+func (m *RewardBookEntry) XXX_Size() int {
+	return m.Size()
+}
+func (m *RewardBookEntry) XXX_DiscardUnknown() {
+	xxx_messageInfo_RewardBookEntry.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_RewardBookEntry proto.InternalMessageInfo
+
+func (m *RewardBookEntry) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *RewardBookEntry) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+func (m *RewardBookEntry) GetBook() RewardBook {
+	if m != nil {
+		return m.Book
+	}
+	return RewardBook{}
+}
+
+// RewardEntry is an amount of rewards with its key.
+type RewardEntry struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// denom is the denom.
+	Denom string `protobuf:"bytes,2,opt,name=denom,proto3" json:"denom,omitempty"`
+	// validator is the operator address, raw bytes.
+	Validator []byte `protobuf:"bytes,3,opt,name=validator,proto3" json:"validator,omitempty"`
+	// amount waits to be sent.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,4,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+}
+
+func (m *RewardEntry) Reset()         { *m = RewardEntry{} }
+func (m *RewardEntry) String() string { return proto.CompactTextString(m) }
+func (*RewardEntry) ProtoMessage()    {}
+func (*RewardEntry) Descriptor() ([]byte, []int) {
+	return fileDescriptor_e14ec65e489b7b79, []int{9}
+}
+func (m *RewardEntry) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *RewardEntry) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_RewardEntry.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *RewardEntry) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_RewardEntry.Merge(m, src)
+}
+func (m *RewardEntry) XXX_Size() int {
+	return m.Size()
+}
+func (m *RewardEntry) XXX_DiscardUnknown() {
+	xxx_messageInfo_RewardEntry.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_RewardEntry proto.InternalMessageInfo
+
+func (m *RewardEntry) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *RewardEntry) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+func (m *RewardEntry) GetValidator() []byte {
+	if m != nil {
+		return m.Validator
+	}
+	return nil
+}
+
+// RewardTransferEntry is a transfer of rewards with its key.
+type RewardTransferEntry struct {
+	// channel is the channel, or the client for IBC v2, it was sent over.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// sequence is its packet's sequence there.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// transfer is the transfer.
+	Transfer RewardTransfer `protobuf:"bytes,3,opt,name=transfer,proto3" json:"transfer"`
+}
+
+func (m *RewardTransferEntry) Reset()         { *m = RewardTransferEntry{} }
+func (m *RewardTransferEntry) String() string { return proto.CompactTextString(m) }
+func (*RewardTransferEntry) ProtoMessage()    {}
+func (*RewardTransferEntry) Descriptor() ([]byte, []int) {
+	return fileDescriptor_e14ec65e489b7b79, []int{10}
+}
+func (m *RewardTransferEntry) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *RewardTransferEntry) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_RewardTransferEntry.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *RewardTransferEntry) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_RewardTransferEntry.Merge(m, src)
+}
+func (m *RewardTransferEntry) XXX_Size() int {
+	return m.Size()
+}
+func (m *RewardTransferEntry) XXX_DiscardUnknown() {
+	xxx_messageInfo_RewardTransferEntry.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_RewardTransferEntry proto.InternalMessageInfo
+
+func (m *RewardTransferEntry) GetChannel() string {
+	if m != nil {
+		return m.Channel
+	}
+	return ""
+}
+
+func (m *RewardTransferEntry) GetSequence() uint64 {
+	if m != nil {
+		return m.Sequence
+	}
+	return 0
+}
+
+func (m *RewardTransferEntry) GetTransfer() RewardTransfer {
+	if m != nil {
+		return m.Transfer
+	}
+	return RewardTransfer{}
+}
+
+// RewardWorkEntry is the work on a provider's rewards with its key.
+type RewardWorkEntry struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// work is how far it has come.
+	Work RewardWork `protobuf:"bytes,2,opt,name=work,proto3" json:"work"`
+}
+
+func (m *RewardWorkEntry) Reset()         { *m = RewardWorkEntry{} }
+func (m *RewardWorkEntry) String() string { return proto.CompactTextString(m) }
+func (*RewardWorkEntry) ProtoMessage()    {}
+func (*RewardWorkEntry) Descriptor() ([]byte, []int) {
+	return fileDescriptor_e14ec65e489b7b79, []int{11}
+}
+func (m *RewardWorkEntry) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *RewardWorkEntry) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_RewardWorkEntry.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *RewardWorkEntry) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_RewardWorkEntry.Merge(m, src)
+}
+func (m *RewardWorkEntry) XXX_Size() int {
+	return m.Size()
+}
+func (m *RewardWorkEntry) XXX_DiscardUnknown() {
+	xxx_messageInfo_RewardWorkEntry.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_RewardWorkEntry proto.InternalMessageInfo
+
+func (m *RewardWorkEntry) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *RewardWorkEntry) GetWork() RewardWork {
+	if m != nil {
+		return m.Work
+	}
+	return RewardWork{}
+}
+
 func init() {
 	proto.RegisterType((*GenesisState)(nil), "mesh.consumer.v1.GenesisState")
 	proto.RegisterType((*SlashLogEntry)(nil), "mesh.consumer.v1.SlashLogEntry")
@@ -609,58 +896,79 @@ func init() {
 	proto.RegisterType((*PlanEntry)(nil), "mesh.consumer.v1.PlanEntry")
 	proto.RegisterType((*ValidatorEntry)(nil), "mesh.consumer.v1.ValidatorEntry")
 	proto.RegisterType((*DirtyEntry)(nil), "mesh.consumer.v1.DirtyEntry")
+	proto.RegisterType((*RewardBookEntry)(nil), "mesh.consumer.v1.RewardBookEntry")
+	proto.RegisterType((*RewardEntry)(nil), "mesh.consumer.v1.RewardEntry")
+	proto.RegisterType((*RewardTransferEntry)(nil), "mesh.consumer.v1.RewardTransferEntry")
+	proto.RegisterType((*RewardWorkEntry)(nil), "mesh.consumer.v1.RewardWorkEntry")
 }
 
 func init() { proto.RegisterFile("mesh/consumer/v1/genesis.proto", fileDescriptor_e14ec65e489b7b79) }
 
 var fileDescriptor_e14ec65e489b7b79 = []byte{
-	// 730 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xa4, 0x95, 0xcd, 0x6e, 0xd3, 0x4a,
-	0x14, 0xc7, 0xe3, 0xe6, 0xa3, 0xc9, 0x49, 0x7a, 0x75, 0xef, 0xe8, 0xea, 0x6a, 0x94, 0xdb, 0x3a,
-	0x51, 0x56, 0x15, 0x12, 0xb6, 0x52, 0x40, 0x42, 0xad, 0xa8, 0x20, 0xa2, 0xa5, 0x48, 0x2c, 0x2a,
-	0xb7, 0x62, 0xc1, 0xa6, 0x9a, 0xda, 0x83, 0x63, 0x35, 0xf1, 0x84, 0x99, 0x69, 0x4a, 0x1e, 0x02,
-	0xc4, 0x3b, 0xb0, 0x61, 0xc9, 0x63, 0x74, 0xd9, 0x25, 0x2b, 0x84, 0xda, 0x05, 0x3c, 0x06, 0xf2,
-	0xb1, 0x93, 0x38, 0x1f, 0x6e, 0x17, 0x6c, 0x22, 0xcf, 0x9c, 0xf3, 0x3b, 0xff, 0xff, 0x8c, 0xcf,
-	0x71, 0xc0, 0xec, 0x73, 0xd5, 0xb5, 0x5d, 0x11, 0xaa, 0xf3, 0x3e, 0x97, 0xf6, 0xb0, 0x6d, 0xfb,
-	0x3c, 0xe4, 0x2a, 0x50, 0xd6, 0x40, 0x0a, 0x2d, 0xc8, 0xdf, 0x51, 0xdc, 0x1a, 0xc7, 0xad, 0x61,
-	0xbb, 0xfe, 0x0f, 0xeb, 0x07, 0xa1, 0xb0, 0xf1, 0x37, 0x4e, 0xaa, 0xff, 0xeb, 0x0b, 0x5f, 0xe0,
-	0xa3, 0x1d, 0x3d, 0x25, 0xbb, 0x8d, 0x85, 0xd2, 0x93, 0x32, 0x09, 0x86, 0x09, 0xc3, 0xb6, 0x3d,
-	0x60, 0xee, 0x19, 0xd7, 0xf1, 0x6e, 0xeb, 0x57, 0x11, 0x6a, 0x2f, 0x62, 0x0f, 0x47, 0x9a, 0x69,
-	0x4e, 0x76, 0xa0, 0x34, 0x60, 0x92, 0xf5, 0x15, 0x35, 0x9a, 0xc6, 0x66, 0x75, 0x8b, 0x5a, 0xf3,
-	0x9e, 0xac, 0x43, 0x8c, 0x77, 0x2a, 0x97, 0xdf, 0x1b, 0xb9, 0x2f, 0x3f, 0xbf, 0xde, 0x33, 0x9c,
-	0x04, 0x21, 0x4f, 0xa0, 0xc8, 0x07, 0xc2, 0xed, 0xd2, 0x15, 0x64, 0xd7, 0x17, 0xd9, 0xbd, 0x28,
-	0x8c, 0x4a, 0x69, 0x3e, 0xa6, 0xc8, 0x2e, 0x54, 0x06, 0x52, 0x0c, 0x03, 0x8f, 0x4b, 0x45, 0xf3,
-	0xcd, 0xfc, 0x66, 0x75, 0xab, 0xbe, 0x44, 0x3e, 0x49, 0xe9, 0x14, 0xa2, 0x02, 0xce, 0x14, 0x41,
-	0xef, 0x32, 0x70, 0xb9, 0xa2, 0x05, 0x84, 0x37, 0x96, 0xc1, 0x81, 0xcb, 0x1d, 0xee, 0x0a, 0xe9,
-	0x25, 0x7c, 0x82, 0x90, 0x6d, 0x28, 0x29, 0xcd, 0xce, 0xb8, 0xa2, 0x45, 0x84, 0x97, 0x98, 0x3f,
-	0x8a, 0xe2, 0x7b, 0xa1, 0x96, 0xa3, 0x31, 0x1b, 0x13, 0xe4, 0x11, 0x14, 0x06, 0x3d, 0x16, 0xd2,
-	0x12, 0x92, 0xff, 0x2f, 0x91, 0xed, 0xb1, 0x30, 0x0d, 0x62, 0x3a, 0xd9, 0x07, 0x18, 0xb2, 0x5e,
-	0xe0, 0x31, 0x2d, 0xa4, 0xa2, 0xab, 0x08, 0x37, 0x17, 0xe1, 0xd7, 0xe3, 0x9c, 0x74, 0x85, 0x14,
-	0x49, 0x28, 0xac, 0xba, 0x5d, 0x16, 0xfa, 0xdc, 0xa3, 0xe5, 0x66, 0x7e, 0xb3, 0xe6, 0x8c, 0x97,
-	0xe4, 0x31, 0x14, 0xbd, 0x40, 0xea, 0x11, 0xad, 0x64, 0x9d, 0xe9, 0x79, 0x14, 0x4e, 0x17, 0x8e,
-	0x01, 0xf2, 0x10, 0x8a, 0x6f, 0x7b, 0xe2, 0x42, 0x51, 0x40, 0x32, 0x69, 0x83, 0x61, 0xdb, 0x3a,
-	0x16, 0x67, 0x3c, 0xdc, 0xef, 0x89, 0x8b, 0x99, 0x5b, 0x8c, 0x93, 0xc9, 0x7f, 0xd1, 0x25, 0x4a,
-	0x36, 0x52, 0xb4, 0x8a, 0x46, 0x92, 0x15, 0xd9, 0x85, 0xd5, 0x2e, 0x0f, 0xfc, 0xae, 0x56, 0xb4,
-	0x86, 0xf5, 0xcc, 0x45, 0x27, 0x07, 0x98, 0x30, 0x53, 0x75, 0x0c, 0x91, 0x0e, 0x54, 0x54, 0x8f,
-	0xa9, 0xee, 0x49, 0x4f, 0xf8, 0x74, 0x0d, 0x2b, 0x34, 0x96, 0xbc, 0x9f, 0x28, 0xe5, 0x95, 0xf0,
-	0xd3, 0xc7, 0x29, 0xab, 0x64, 0xb3, 0x25, 0x61, 0x6d, 0x26, 0x81, 0x34, 0xa0, 0x3a, 0xee, 0x9d,
-	0x93, 0xc0, 0xc3, 0x7e, 0xaf, 0x38, 0x30, 0xde, 0x7a, 0xe9, 0x91, 0xa7, 0x50, 0x92, 0x68, 0x27,
-	0xe9, 0xe7, 0x8d, 0x0c, 0xc9, 0xc4, 0x73, 0x7a, 0x20, 0x62, 0xae, 0xb5, 0x0d, 0xb5, 0xf4, 0xb1,
-	0xa2, 0xfb, 0x89, 0x8f, 0x84, 0x6a, 0x79, 0x27, 0x59, 0x11, 0x02, 0x05, 0x1d, 0xf4, 0x39, 0xea,
-	0x14, 0x1c, 0x7c, 0x6e, 0x85, 0x50, 0x4d, 0x75, 0xeb, 0xdd, 0x6e, 0x77, 0xa1, 0x88, 0xad, 0x9c,
-	0x6d, 0xf6, 0x50, 0x28, 0xcd, 0x3d, 0x2c, 0x3a, 0x33, 0x7d, 0x88, 0xb5, 0x3e, 0x18, 0x00, 0xd3,
-	0x0e, 0xbf, 0x5b, 0x6f, 0x1d, 0x2a, 0x93, 0x1e, 0x44, 0xcd, 0x9a, 0x33, 0xdd, 0x48, 0xdd, 0x5d,
-	0x3e, 0xf3, 0xee, 0x22, 0xb1, 0xec, 0xbb, 0xfb, 0x6c, 0x40, 0x65, 0x32, 0x37, 0xa4, 0x0e, 0xe5,
-	0x20, 0x74, 0x25, 0x67, 0x8a, 0xa3, 0x97, 0xb2, 0x33, 0x59, 0xcf, 0x5b, 0x5d, 0xb9, 0xdd, 0x6a,
-	0x7e, 0xde, 0xea, 0x0e, 0x94, 0x34, 0x93, 0x3e, 0xd7, 0xb4, 0x90, 0xf5, 0xc9, 0x3b, 0xc6, 0xf8,
-	0x8c, 0xcb, 0x18, 0x69, 0xbd, 0x83, 0xbf, 0x66, 0xe7, 0x73, 0x56, 0xcc, 0x98, 0x17, 0x7b, 0x06,
-	0x45, 0x15, 0x7d, 0xfe, 0x92, 0xb7, 0x74, 0xdb, 0xb8, 0x2f, 0x7e, 0x26, 0x91, 0x6c, 0x7d, 0x34,
-	0x00, 0xa6, 0x63, 0xfb, 0xa7, 0x2f, 0x6a, 0x62, 0x28, 0x9f, 0x65, 0x08, 0xb5, 0x26, 0xae, 0x16,
-	0x0d, 0x75, 0x0e, 0x2e, 0xaf, 0x4d, 0xe3, 0xea, 0xda, 0x34, 0x7e, 0x5c, 0x9b, 0xc6, 0xa7, 0x1b,
-	0x33, 0x77, 0x75, 0x63, 0xe6, 0xbe, 0xdd, 0x98, 0xb9, 0x37, 0x96, 0x1f, 0xe8, 0xee, 0xf9, 0xa9,
-	0xe5, 0x8a, 0xbe, 0x1d, 0xd5, 0xbd, 0xaf, 0xb8, 0x7b, 0x2e, 0x03, 0x3d, 0xc2, 0x95, 0xfd, 0x7e,
-	0xfa, 0x87, 0xa5, 0x47, 0x03, 0xae, 0x4e, 0x4b, 0xf8, 0xaf, 0xf4, 0xe0, 0x77, 0x00, 0x00, 0x00,
-	0xff, 0xff, 0x0a, 0xb9, 0x57, 0xee, 0x29, 0x07, 0x00, 0x00,
+	// 1005 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xa4, 0x56, 0x4f, 0x6f, 0x1b, 0x45,
+	0x14, 0xcf, 0xc6, 0x7f, 0x62, 0x3f, 0xbb, 0xb4, 0x0c, 0x69, 0x19, 0x42, 0x6a, 0x87, 0x95, 0x90,
+	0x22, 0x50, 0xd7, 0x4a, 0x01, 0x09, 0x35, 0x22, 0x02, 0x43, 0xdb, 0x04, 0x71, 0xa8, 0xb6, 0x51,
+	0x91, 0xb8, 0x58, 0x93, 0xdd, 0xa9, 0xbd, 0xb2, 0x77, 0xc7, 0x9d, 0x19, 0x3b, 0xf8, 0x03, 0x70,
+	0x04, 0x71, 0x80, 0x4f, 0xc0, 0x01, 0x8e, 0x1c, 0xf8, 0x10, 0x3d, 0x56, 0x9c, 0x10, 0x87, 0x0a,
+	0x25, 0x07, 0xbe, 0x06, 0x9a, 0xd9, 0xd9, 0xf5, 0xae, 0xed, 0x75, 0x24, 0x7a, 0xb1, 0xfc, 0xe6,
+	0xbd, 0xdf, 0xef, 0xfd, 0x66, 0xde, 0x9b, 0xb7, 0x03, 0xad, 0x90, 0x8a, 0x41, 0xc7, 0x63, 0x91,
+	0x98, 0x84, 0x94, 0x77, 0xa6, 0x07, 0x9d, 0x3e, 0x8d, 0xa8, 0x08, 0x84, 0x33, 0xe6, 0x4c, 0x32,
+	0x74, 0x43, 0xf9, 0x9d, 0xc4, 0xef, 0x4c, 0x0f, 0x76, 0x5e, 0x27, 0x61, 0x10, 0xb1, 0x8e, 0xfe,
+	0x8d, 0x83, 0x76, 0xde, 0xf2, 0x98, 0x08, 0x99, 0xe8, 0x69, 0xab, 0x13, 0x1b, 0xc6, 0xb5, 0xdd,
+	0x67, 0x7d, 0x16, 0xaf, 0xab, 0x7f, 0x66, 0xb5, 0xbd, 0x94, 0x35, 0xcd, 0x10, 0x07, 0x2c, 0xcb,
+	0xe2, 0xf4, 0x9c, 0x70, 0x3f, 0xa5, 0xd5, 0xfe, 0xe9, 0x41, 0x67, 0x4c, 0xbc, 0x21, 0x95, 0xf1,
+	0xaa, 0xfd, 0x73, 0x0d, 0x9a, 0x0f, 0x63, 0xf9, 0x8f, 0x25, 0x91, 0x14, 0x1d, 0x42, 0x75, 0x4c,
+	0x38, 0x09, 0x05, 0xb6, 0xf6, 0xac, 0xfd, 0xc6, 0x5d, 0xec, 0x2c, 0x6e, 0xc7, 0x79, 0xa4, 0xfd,
+	0xdd, 0xfa, 0xf3, 0x97, 0xed, 0x8d, 0xdf, 0xfe, 0xfd, 0xfd, 0x3d, 0xcb, 0x35, 0x10, 0xf4, 0x09,
+	0x54, 0xe8, 0x98, 0x79, 0x03, 0xbc, 0xa9, 0xb1, 0xbb, 0xcb, 0xd8, 0xfb, 0xca, 0xad, 0x33, 0x65,
+	0xf1, 0x31, 0x0a, 0x1d, 0x41, 0x7d, 0xcc, 0xd9, 0x34, 0xf0, 0x29, 0x17, 0xb8, 0xb4, 0x57, 0xda,
+	0x6f, 0xdc, 0xdd, 0x59, 0x91, 0xde, 0x84, 0x74, 0xcb, 0x8a, 0xc0, 0x9d, 0x43, 0xb4, 0x76, 0x1e,
+	0x78, 0x54, 0xe0, 0xb2, 0x06, 0xdf, 0x5e, 0x05, 0x0e, 0x3c, 0xea, 0x52, 0x8f, 0x71, 0xdf, 0xe0,
+	0x0d, 0x04, 0xdd, 0x83, 0xaa, 0x90, 0x64, 0x48, 0x05, 0xae, 0x68, 0xf0, 0x0a, 0xf1, 0x8f, 0x95,
+	0xff, 0x7e, 0x24, 0xf9, 0x2c, 0xc1, 0xc6, 0x08, 0xf4, 0x11, 0x94, 0xc7, 0x23, 0x12, 0xe1, 0xaa,
+	0x46, 0xbe, 0xbd, 0x22, 0xed, 0x88, 0x44, 0x59, 0xa0, 0x0e, 0x47, 0x0f, 0x00, 0xa6, 0x64, 0x14,
+	0xf8, 0x44, 0x32, 0x2e, 0xf0, 0x96, 0x06, 0xef, 0x2d, 0x83, 0x9f, 0x24, 0x31, 0x59, 0x86, 0x0c,
+	0x12, 0x61, 0xd8, 0xf2, 0x06, 0x24, 0xea, 0x53, 0x1f, 0xd7, 0xf6, 0x4a, 0xfb, 0x4d, 0x37, 0x31,
+	0xd1, 0xc7, 0x50, 0xf1, 0x03, 0x2e, 0x67, 0xb8, 0x5e, 0xb4, 0xa7, 0x2f, 0x94, 0x3b, 0x4b, 0x1c,
+	0x03, 0xd0, 0x87, 0x50, 0x79, 0x3a, 0x62, 0xe7, 0x02, 0x83, 0x46, 0x9a, 0x36, 0x98, 0x1e, 0x38,
+	0xa7, 0x6c, 0x48, 0xa3, 0x07, 0x23, 0x76, 0x9e, 0x3b, 0xc5, 0x38, 0x18, 0xdd, 0x52, 0x87, 0xc8,
+	0xc9, 0x4c, 0xe0, 0x86, 0x16, 0x62, 0x2c, 0x74, 0x04, 0x5b, 0x03, 0x1a, 0xf4, 0x07, 0x52, 0xe0,
+	0xa6, 0xe6, 0x6b, 0x2d, 0x2b, 0x39, 0xd6, 0x01, 0x39, 0xd6, 0x04, 0x84, 0xba, 0x50, 0x17, 0x23,
+	0x22, 0x06, 0xbd, 0x11, 0xeb, 0xe3, 0x6b, 0x9a, 0xa1, 0xbd, 0xa2, 0x3e, 0x2a, 0xe4, 0x2b, 0xd6,
+	0xcf, 0x6e, 0xa7, 0x26, 0xcc, 0x22, 0xfa, 0x12, 0x9a, 0xf1, 0x8d, 0xe8, 0x9d, 0x31, 0x36, 0x14,
+	0x78, 0x5b, 0xd3, 0xbc, 0xb3, 0x4c, 0xe3, 0xea, 0xa8, 0x2e, 0x63, 0xc3, 0x2c, 0x51, 0x83, 0xa7,
+	0xcb, 0xaa, 0xd1, 0xb7, 0xcc, 0xed, 0xc2, 0x37, 0x8b, 0x5a, 0x2d, 0xa6, 0xc9, 0x52, 0x24, 0x18,
+	0xf4, 0x04, 0x6e, 0x18, 0x29, 0x92, 0x93, 0x48, 0x3c, 0x55, 0xfd, 0x7e, 0x4b, 0xf3, 0xbc, 0x5b,
+	0xc4, 0x73, 0x6a, 0x02, 0xb3, 0x7c, 0xd7, 0x79, 0xce, 0x25, 0xd0, 0x31, 0x18, 0x95, 0xbd, 0x73,
+	0xc6, 0x87, 0xf8, 0xcd, 0xf5, 0x3b, 0xfc, 0x9a, 0xf1, 0xdc, 0x0e, 0x81, 0xa7, 0xcb, 0x36, 0x87,
+	0x6b, 0xb9, 0xd3, 0x44, 0x6d, 0x68, 0x24, 0x17, 0xad, 0x17, 0xf8, 0x7a, 0x38, 0xd4, 0x5d, 0x48,
+	0x96, 0x4e, 0x7c, 0xf4, 0x29, 0x54, 0xb9, 0xae, 0x9d, 0xb9, 0xfc, 0xb7, 0x0b, 0xea, 0x63, 0x0a,
+	0x9c, 0x9d, 0x1e, 0x31, 0xce, 0xbe, 0x07, 0xcd, 0x6c, 0x0f, 0xa8, 0x66, 0x8a, 0xeb, 0xaf, 0xb3,
+	0x95, 0x5c, 0x63, 0x21, 0x04, 0x65, 0x19, 0x84, 0x54, 0xe7, 0x29, 0xbb, 0xfa, 0xbf, 0x1d, 0x41,
+	0x23, 0x73, 0xb5, 0xaf, 0x56, 0x7b, 0x04, 0x15, 0x7d, 0xef, 0x8b, 0xc5, 0x3e, 0x62, 0x42, 0x52,
+	0x5f, 0x93, 0xe6, 0x46, 0x95, 0x86, 0xd9, 0xdf, 0x5b, 0x00, 0xf3, 0x71, 0x70, 0x75, 0xbe, 0x5d,
+	0xa8, 0xa7, 0x17, 0x56, 0xe7, 0x6c, 0xba, 0xf3, 0x85, 0xcc, 0xd9, 0x95, 0x0a, 0xcf, 0x4e, 0x25,
+	0x2b, 0x3e, 0xbb, 0x5f, 0x2c, 0xa8, 0xa7, 0x43, 0x06, 0xed, 0x40, 0x2d, 0x88, 0x3c, 0x4e, 0x89,
+	0xa0, 0x5a, 0x4b, 0xcd, 0x4d, 0xed, 0x45, 0xa9, 0x9b, 0xeb, 0xa5, 0x96, 0x16, 0xa5, 0x1e, 0x42,
+	0x55, 0x12, 0xde, 0xa7, 0x12, 0x97, 0x8b, 0xbe, 0x0f, 0xa7, 0xda, 0x9f, 0x53, 0x19, 0x43, 0xec,
+	0x67, 0xf0, 0x5a, 0x7e, 0x98, 0xe5, 0x93, 0x59, 0x8b, 0xc9, 0x3e, 0x83, 0x8a, 0x50, 0xdf, 0x0a,
+	0x53, 0xa5, 0x75, 0xb3, 0x71, 0xf9, 0x9b, 0xa2, 0x91, 0xf6, 0x0f, 0x16, 0xc0, 0x7c, 0xc6, 0xbd,
+	0x6a, 0xa1, 0x52, 0x41, 0xa5, 0x22, 0x41, 0x3a, 0x57, 0xaa, 0x6a, 0x85, 0xa0, 0xef, 0x2c, 0xb8,
+	0xbe, 0x30, 0x61, 0xae, 0x56, 0xb5, 0x0d, 0x15, 0x9f, 0x46, 0x2c, 0x34, 0xe5, 0x8a, 0x0d, 0x74,
+	0x08, 0x65, 0x35, 0xca, 0x8c, 0x98, 0xdd, 0x75, 0x93, 0x2c, 0x2b, 0x44, 0x83, 0xec, 0x5f, 0x2d,
+	0x68, 0x64, 0x46, 0xd4, 0xff, 0xd5, 0xb0, 0xbe, 0x5b, 0x3e, 0x87, 0x2a, 0x09, 0xd9, 0x24, 0x8a,
+	0xbb, 0xa5, 0xde, 0x7d, 0x5f, 0xa9, 0xf8, 0xfb, 0x65, 0xfb, 0x66, 0xfc, 0xe2, 0x11, 0xfe, 0xd0,
+	0x09, 0x58, 0x27, 0x24, 0x72, 0xe0, 0x9c, 0x44, 0xf2, 0xcf, 0x3f, 0xee, 0x80, 0x79, 0x0a, 0x9d,
+	0x44, 0xd2, 0x35, 0x50, 0xfb, 0x27, 0x0b, 0xde, 0x58, 0x31, 0x04, 0x93, 0xcf, 0x5e, 0x44, 0x47,
+	0x46, 0x6d, 0x62, 0xaa, 0xfe, 0x17, 0xf4, 0xd9, 0x84, 0x46, 0x5e, 0x32, 0x25, 0x52, 0x1b, 0x3d,
+	0x84, 0x5a, 0x32, 0x74, 0x8b, 0xab, 0x98, 0x4f, 0x97, 0x3d, 0xbc, 0x14, 0x6c, 0xb3, 0xa4, 0x8e,
+	0xe9, 0x1c, 0xbd, 0xfa, 0x0c, 0x0f, 0xa1, 0xac, 0x27, 0xf3, 0xe6, 0xfa, 0x8a, 0x29, 0xc6, 0x5c,
+	0xc5, 0x14, 0xa8, 0x7b, 0xfc, 0xfc, 0xa2, 0x65, 0xbd, 0xb8, 0x68, 0x59, 0xff, 0x5c, 0xb4, 0xac,
+	0x1f, 0x2f, 0x5b, 0x1b, 0x2f, 0x2e, 0x5b, 0x1b, 0x7f, 0x5d, 0xb6, 0x36, 0xbe, 0x71, 0xfa, 0x81,
+	0x1c, 0x4c, 0xce, 0x1c, 0x8f, 0x85, 0x1d, 0x45, 0x79, 0x47, 0x50, 0x6f, 0xc2, 0x03, 0x39, 0xd3,
+	0x56, 0xe7, 0xdb, 0xf9, 0xb3, 0x50, 0xce, 0xc6, 0x54, 0x9c, 0x55, 0xf5, 0xe3, 0xef, 0x83, 0xff,
+	0x02, 0x00, 0x00, 0xff, 0xff, 0x60, 0x6d, 0x26, 0x4a, 0xcb, 0x0a, 0x00, 0x00,
 }
 
 func (m *GenesisState) Marshal() (dAtA []byte, err error) {
@@ -683,6 +991,70 @@ func (m *GenesisState) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if len(m.RewardWork) > 0 {
+		for iNdEx := len(m.RewardWork) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.RewardWork[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintGenesis(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x1
+			i--
+			dAtA[i] = 0xba
+		}
+	}
+	if len(m.RewardTransfers) > 0 {
+		for iNdEx := len(m.RewardTransfers) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.RewardTransfers[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintGenesis(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x1
+			i--
+			dAtA[i] = 0xb2
+		}
+	}
+	if len(m.Rewards) > 0 {
+		for iNdEx := len(m.Rewards) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Rewards[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintGenesis(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x1
+			i--
+			dAtA[i] = 0xaa
+		}
+	}
+	if len(m.RewardBooks) > 0 {
+		for iNdEx := len(m.RewardBooks) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.RewardBooks[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintGenesis(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x1
+			i--
+			dAtA[i] = 0xa2
+		}
+	}
 	if len(m.SlashLog) > 0 {
 		for iNdEx := len(m.SlashLog) - 1; iNdEx >= 0; iNdEx-- {
 			{
@@ -1154,6 +1526,192 @@ func (m *DirtyEntry) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *RewardBookEntry) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *RewardBookEntry) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *RewardBookEntry) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size, err := m.Book.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintGenesis(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintGenesis(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintGenesis(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *RewardEntry) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *RewardEntry) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *RewardEntry) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintGenesis(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x22
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintGenesis(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintGenesis(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintGenesis(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *RewardTransferEntry) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *RewardTransferEntry) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *RewardTransferEntry) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size, err := m.Transfer.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintGenesis(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if m.Sequence != 0 {
+		i = encodeVarintGenesis(dAtA, i, uint64(m.Sequence))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Channel) > 0 {
+		i -= len(m.Channel)
+		copy(dAtA[i:], m.Channel)
+		i = encodeVarintGenesis(dAtA, i, uint64(len(m.Channel)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *RewardWorkEntry) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *RewardWorkEntry) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *RewardWorkEntry) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size, err := m.Work.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintGenesis(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x12
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintGenesis(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
 func encodeVarintGenesis(dAtA []byte, offset int, v uint64) int {
 	offset -= sovGenesis(v)
 	base := offset
@@ -1239,6 +1797,30 @@ func (m *GenesisState) Size() (n int) {
 		for _, e := range m.SlashLog {
 			l = e.Size()
 			n += 1 + l + sovGenesis(uint64(l))
+		}
+	}
+	if len(m.RewardBooks) > 0 {
+		for _, e := range m.RewardBooks {
+			l = e.Size()
+			n += 2 + l + sovGenesis(uint64(l))
+		}
+	}
+	if len(m.Rewards) > 0 {
+		for _, e := range m.Rewards {
+			l = e.Size()
+			n += 2 + l + sovGenesis(uint64(l))
+		}
+	}
+	if len(m.RewardTransfers) > 0 {
+		for _, e := range m.RewardTransfers {
+			l = e.Size()
+			n += 2 + l + sovGenesis(uint64(l))
+		}
+	}
+	if len(m.RewardWork) > 0 {
+		for _, e := range m.RewardWork {
+			l = e.Size()
+			n += 2 + l + sovGenesis(uint64(l))
 		}
 	}
 	return n
@@ -1360,6 +1942,81 @@ func (m *DirtyEntry) Size() (n int) {
 		n += 1 + l + sovGenesis(uint64(l))
 	}
 	l = m.State.Size()
+	n += 1 + l + sovGenesis(uint64(l))
+	return n
+}
+
+func (m *RewardBookEntry) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovGenesis(uint64(l))
+	}
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovGenesis(uint64(l))
+	}
+	l = m.Book.Size()
+	n += 1 + l + sovGenesis(uint64(l))
+	return n
+}
+
+func (m *RewardEntry) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovGenesis(uint64(l))
+	}
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovGenesis(uint64(l))
+	}
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovGenesis(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovGenesis(uint64(l))
+	return n
+}
+
+func (m *RewardTransferEntry) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Channel)
+	if l > 0 {
+		n += 1 + l + sovGenesis(uint64(l))
+	}
+	if m.Sequence != 0 {
+		n += 1 + sovGenesis(uint64(m.Sequence))
+	}
+	l = m.Transfer.Size()
+	n += 1 + l + sovGenesis(uint64(l))
+	return n
+}
+
+func (m *RewardWorkEntry) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovGenesis(uint64(l))
+	}
+	l = m.Work.Size()
 	n += 1 + l + sovGenesis(uint64(l))
 	return n
 }
@@ -1832,6 +2489,142 @@ func (m *GenesisState) Unmarshal(dAtA []byte) error {
 			}
 			m.SlashLog = append(m.SlashLog, SlashLogEntry{})
 			if err := m.SlashLog[len(m.SlashLog)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 20:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RewardBooks", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RewardBooks = append(m.RewardBooks, RewardBookEntry{})
+			if err := m.RewardBooks[len(m.RewardBooks)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 21:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Rewards", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Rewards = append(m.Rewards, RewardEntry{})
+			if err := m.Rewards[len(m.Rewards)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 22:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RewardTransfers", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RewardTransfers = append(m.RewardTransfers, RewardTransferEntry{})
+			if err := m.RewardTransfers[len(m.RewardTransfers)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 23:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RewardWork", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RewardWork = append(m.RewardWork, RewardWorkEntry{})
+			if err := m.RewardWork[len(m.RewardWork)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex
@@ -2734,6 +3527,584 @@ func (m *DirtyEntry) Unmarshal(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if err := m.State.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGenesis(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *RewardBookEntry) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGenesis
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: RewardBookEntry: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: RewardBookEntry: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Book", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Book.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGenesis(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *RewardEntry) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGenesis
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: RewardEntry: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: RewardEntry: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = append(m.Validator[:0], dAtA[iNdEx:postIndex]...)
+			if m.Validator == nil {
+				m.Validator = []byte{}
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGenesis(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *RewardTransferEntry) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGenesis
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: RewardTransferEntry: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: RewardTransferEntry: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Channel", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Channel = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Sequence", wireType)
+			}
+			m.Sequence = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Sequence |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Transfer", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Transfer.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGenesis(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *RewardWorkEntry) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGenesis
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: RewardWorkEntry: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: RewardWorkEntry: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Work", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGenesis
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGenesis
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Work.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex

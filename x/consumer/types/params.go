@@ -46,6 +46,7 @@ func DefaultParams() Params {
 		MaxProviderSilence:       7 * 24 * time.Hour,
 		FreshnessMargin:          2 * 24 * time.Hour,
 		PacketTimeout:            MaxPacketTimeout,
+		MaxRewardWithdrawals:     DefaultRewardWithdrawals,
 	}
 }
 
@@ -80,6 +81,8 @@ func (p Params) Validate() error {
 		return bad("freshness_margin must not be negative, is %s", p.FreshnessMargin)
 	case p.PacketTimeout <= 0 || p.PacketTimeout > MaxPacketTimeout:
 		return bad("packet_timeout must be positive and at most %s, is %s", MaxPacketTimeout, p.PacketTimeout)
+	case p.MaxRewardWithdrawals > MaxRewardWithdrawals:
+		return bad("max_reward_withdrawals must be at most %d, is %d", MaxRewardWithdrawals, p.MaxRewardWithdrawals)
 	case p.FreshnessMargin < p.EpochDuration:
 		return errorsmod.Wrapf(ErrParamsConflict, "freshness_margin %s is shorter than an epoch, %s", p.FreshnessMargin, p.EpochDuration)
 	}

@@ -51,6 +51,9 @@ func (c ProviderConfig) Validate() error {
 	case !isFraction(c.RewardRatio):
 		return errorsmod.Wrap(ErrInvalidRewardRatio, "must be in [0, 1]")
 	}
+	if err := c.validateRewards(); err != nil {
+		return err
+	}
 	return nil
 }
 

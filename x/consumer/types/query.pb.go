@@ -1525,6 +1525,552 @@ func (m *QuerySecurityResponse) GetVirtualByProvider() []ProviderSecurity {
 	return nil
 }
 
+// QueryRewardsRequest is the request of Rewards.
+type QueryRewardsRequest struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+}
+
+func (m *QueryRewardsRequest) Reset()         { *m = QueryRewardsRequest{} }
+func (m *QueryRewardsRequest) String() string { return proto.CompactTextString(m) }
+func (*QueryRewardsRequest) ProtoMessage()    {}
+func (*QueryRewardsRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_2f1907a87f1f0b26, []int{27}
+}
+func (m *QueryRewardsRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryRewardsRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryRewardsRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryRewardsRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryRewardsRequest.Merge(m, src)
+}
+func (m *QueryRewardsRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryRewardsRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryRewardsRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryRewardsRequest proto.InternalMessageInfo
+
+func (m *QueryRewardsRequest) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+// RewardInfo is a provider's rewards in one denom.
+type RewardInfo struct {
+	// denom is the denom.
+	Denom string `protobuf:"bytes,1,opt,name=denom,proto3" json:"denom,omitempty"`
+	// registered: the denom is forwarded now.
+	Registered bool `protobuf:"varint,2,opt,name=registered,proto3" json:"registered,omitempty"`
+	// min_transfer is the least that is sent before a day has passed.
+	MinTransfer cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=min_transfer,json=minTransfer,proto3,customtype=cosmossdk.io/math.Int" json:"min_transfer"`
+	// book is what was collected and what became of it.
+	Book RewardBook `protobuf:"bytes,4,opt,name=book,proto3" json:"book"`
+}
+
+func (m *RewardInfo) Reset()         { *m = RewardInfo{} }
+func (m *RewardInfo) String() string { return proto.CompactTextString(m) }
+func (*RewardInfo) ProtoMessage()    {}
+func (*RewardInfo) Descriptor() ([]byte, []int) {
+	return fileDescriptor_2f1907a87f1f0b26, []int{28}
+}
+func (m *RewardInfo) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *RewardInfo) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_RewardInfo.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *RewardInfo) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_RewardInfo.Merge(m, src)
+}
+func (m *RewardInfo) XXX_Size() int {
+	return m.Size()
+}
+func (m *RewardInfo) XXX_DiscardUnknown() {
+	xxx_messageInfo_RewardInfo.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_RewardInfo proto.InternalMessageInfo
+
+func (m *RewardInfo) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+func (m *RewardInfo) GetRegistered() bool {
+	if m != nil {
+		return m.Registered
+	}
+	return false
+}
+
+func (m *RewardInfo) GetBook() RewardBook {
+	if m != nil {
+		return m.Book
+	}
+	return RewardBook{}
+}
+
+// QueryRewardsResponse is the answer of Rewards.
+type QueryRewardsResponse struct {
+	// reward_account holds what waits and sends it: the provider registers it as the sender.
+	RewardAccount string `protobuf:"bytes,1,opt,name=reward_account,json=rewardAccount,proto3" json:"reward_account,omitempty"`
+	// reward_channel is what it is sent over.
+	RewardChannel string `protobuf:"bytes,2,opt,name=reward_channel,json=rewardChannel,proto3" json:"reward_channel,omitempty"`
+	// reward_receiver is the account on the provider.
+	RewardReceiver string `protobuf:"bytes,3,opt,name=reward_receiver,json=rewardReceiver,proto3" json:"reward_receiver,omitempty"`
+	// rewards are the rewards by denom.
+	Rewards []RewardInfo `protobuf:"bytes,4,rep,name=rewards,proto3" json:"rewards"`
+	// work is how far the epoch's work has come; unspecified if it is done.
+	Work RewardWork `protobuf:"bytes,5,opt,name=work,proto3" json:"work"`
+}
+
+func (m *QueryRewardsResponse) Reset()         { *m = QueryRewardsResponse{} }
+func (m *QueryRewardsResponse) String() string { return proto.CompactTextString(m) }
+func (*QueryRewardsResponse) ProtoMessage()    {}
+func (*QueryRewardsResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_2f1907a87f1f0b26, []int{29}
+}
+func (m *QueryRewardsResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryRewardsResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryRewardsResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryRewardsResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryRewardsResponse.Merge(m, src)
+}
+func (m *QueryRewardsResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryRewardsResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryRewardsResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryRewardsResponse proto.InternalMessageInfo
+
+func (m *QueryRewardsResponse) GetRewardAccount() string {
+	if m != nil {
+		return m.RewardAccount
+	}
+	return ""
+}
+
+func (m *QueryRewardsResponse) GetRewardChannel() string {
+	if m != nil {
+		return m.RewardChannel
+	}
+	return ""
+}
+
+func (m *QueryRewardsResponse) GetRewardReceiver() string {
+	if m != nil {
+		return m.RewardReceiver
+	}
+	return ""
+}
+
+func (m *QueryRewardsResponse) GetRewards() []RewardInfo {
+	if m != nil {
+		return m.Rewards
+	}
+	return nil
+}
+
+func (m *QueryRewardsResponse) GetWork() RewardWork {
+	if m != nil {
+		return m.Work
+	}
+	return RewardWork{}
+}
+
+// QueryPendingRewardsRequest is the request of PendingRewards.
+type QueryPendingRewardsRequest struct {
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// denom selects one denom; empty selects all.
+	Denom string `protobuf:"bytes,2,opt,name=denom,proto3" json:"denom,omitempty"`
+	// pagination says which page.
+	Pagination *query.PageRequest `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QueryPendingRewardsRequest) Reset()         { *m = QueryPendingRewardsRequest{} }
+func (m *QueryPendingRewardsRequest) String() string { return proto.CompactTextString(m) }
+func (*QueryPendingRewardsRequest) ProtoMessage()    {}
+func (*QueryPendingRewardsRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_2f1907a87f1f0b26, []int{30}
+}
+func (m *QueryPendingRewardsRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryPendingRewardsRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryPendingRewardsRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryPendingRewardsRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryPendingRewardsRequest.Merge(m, src)
+}
+func (m *QueryPendingRewardsRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryPendingRewardsRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryPendingRewardsRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryPendingRewardsRequest proto.InternalMessageInfo
+
+func (m *QueryPendingRewardsRequest) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *QueryPendingRewardsRequest) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+func (m *QueryPendingRewardsRequest) GetPagination() *query.PageRequest {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
+// PendingReward is an amount of rewards that waits.
+type PendingReward struct {
+	// denom is the denom.
+	Denom string `protobuf:"bytes,1,opt,name=denom,proto3" json:"denom,omitempty"`
+	// validator is the operator address.
+	Validator string `protobuf:"bytes,2,opt,name=validator,proto3" json:"validator,omitempty"`
+	// amount waits to be sent.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,3,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+}
+
+func (m *PendingReward) Reset()         { *m = PendingReward{} }
+func (m *PendingReward) String() string { return proto.CompactTextString(m) }
+func (*PendingReward) ProtoMessage()    {}
+func (*PendingReward) Descriptor() ([]byte, []int) {
+	return fileDescriptor_2f1907a87f1f0b26, []int{31}
+}
+func (m *PendingReward) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *PendingReward) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_PendingReward.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *PendingReward) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_PendingReward.Merge(m, src)
+}
+func (m *PendingReward) XXX_Size() int {
+	return m.Size()
+}
+func (m *PendingReward) XXX_DiscardUnknown() {
+	xxx_messageInfo_PendingReward.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_PendingReward proto.InternalMessageInfo
+
+func (m *PendingReward) GetDenom() string {
+	if m != nil {
+		return m.Denom
+	}
+	return ""
+}
+
+func (m *PendingReward) GetValidator() string {
+	if m != nil {
+		return m.Validator
+	}
+	return ""
+}
+
+// QueryPendingRewardsResponse is the answer of PendingRewards.
+type QueryPendingRewardsResponse struct {
+	// rewards are the amounts, by denom and validator.
+	Rewards []PendingReward `protobuf:"bytes,1,rep,name=rewards,proto3" json:"rewards"`
+	// pagination says where the next page begins.
+	Pagination *query.PageResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QueryPendingRewardsResponse) Reset()         { *m = QueryPendingRewardsResponse{} }
+func (m *QueryPendingRewardsResponse) String() string { return proto.CompactTextString(m) }
+func (*QueryPendingRewardsResponse) ProtoMessage()    {}
+func (*QueryPendingRewardsResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_2f1907a87f1f0b26, []int{32}
+}
+func (m *QueryPendingRewardsResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryPendingRewardsResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryPendingRewardsResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryPendingRewardsResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryPendingRewardsResponse.Merge(m, src)
+}
+func (m *QueryPendingRewardsResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryPendingRewardsResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryPendingRewardsResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryPendingRewardsResponse proto.InternalMessageInfo
+
+func (m *QueryPendingRewardsResponse) GetRewards() []PendingReward {
+	if m != nil {
+		return m.Rewards
+	}
+	return nil
+}
+
+func (m *QueryPendingRewardsResponse) GetPagination() *query.PageResponse {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
+// QueryRewardTransfersRequest is the request of RewardTransfers.
+type QueryRewardTransfersRequest struct {
+	// provider_id selects one provider; empty selects all.
+	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// pagination says which page.
+	Pagination *query.PageRequest `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QueryRewardTransfersRequest) Reset()         { *m = QueryRewardTransfersRequest{} }
+func (m *QueryRewardTransfersRequest) String() string { return proto.CompactTextString(m) }
+func (*QueryRewardTransfersRequest) ProtoMessage()    {}
+func (*QueryRewardTransfersRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_2f1907a87f1f0b26, []int{33}
+}
+func (m *QueryRewardTransfersRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryRewardTransfersRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryRewardTransfersRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryRewardTransfersRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryRewardTransfersRequest.Merge(m, src)
+}
+func (m *QueryRewardTransfersRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryRewardTransfersRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryRewardTransfersRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryRewardTransfersRequest proto.InternalMessageInfo
+
+func (m *QueryRewardTransfersRequest) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *QueryRewardTransfersRequest) GetPagination() *query.PageRequest {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
+// RewardTransferInfo is a transfer of rewards in flight.
+type RewardTransferInfo struct {
+	// channel is the channel, or the client for IBC v2.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// sequence is the packet's sequence there.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// transfer is the transfer.
+	Transfer RewardTransfer `protobuf:"bytes,3,opt,name=transfer,proto3" json:"transfer"`
+	// amount is their sum.
+	Amount cosmossdk_io_math.Int `protobuf:"bytes,4,opt,name=amount,proto3,customtype=cosmossdk.io/math.Int" json:"amount"`
+}
+
+func (m *RewardTransferInfo) Reset()         { *m = RewardTransferInfo{} }
+func (m *RewardTransferInfo) String() string { return proto.CompactTextString(m) }
+func (*RewardTransferInfo) ProtoMessage()    {}
+func (*RewardTransferInfo) Descriptor() ([]byte, []int) {
+	return fileDescriptor_2f1907a87f1f0b26, []int{34}
+}
+func (m *RewardTransferInfo) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *RewardTransferInfo) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_RewardTransferInfo.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *RewardTransferInfo) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_RewardTransferInfo.Merge(m, src)
+}
+func (m *RewardTransferInfo) XXX_Size() int {
+	return m.Size()
+}
+func (m *RewardTransferInfo) XXX_DiscardUnknown() {
+	xxx_messageInfo_RewardTransferInfo.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_RewardTransferInfo proto.InternalMessageInfo
+
+func (m *RewardTransferInfo) GetChannel() string {
+	if m != nil {
+		return m.Channel
+	}
+	return ""
+}
+
+func (m *RewardTransferInfo) GetSequence() uint64 {
+	if m != nil {
+		return m.Sequence
+	}
+	return 0
+}
+
+func (m *RewardTransferInfo) GetTransfer() RewardTransfer {
+	if m != nil {
+		return m.Transfer
+	}
+	return RewardTransfer{}
+}
+
+// QueryRewardTransfersResponse is the answer of RewardTransfers.
+type QueryRewardTransfersResponse struct {
+	// transfers are the transfers, by channel and sequence.
+	Transfers []RewardTransferInfo `protobuf:"bytes,1,rep,name=transfers,proto3" json:"transfers"`
+	// pagination says where the next page begins.
+	Pagination *query.PageResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
+}
+
+func (m *QueryRewardTransfersResponse) Reset()         { *m = QueryRewardTransfersResponse{} }
+func (m *QueryRewardTransfersResponse) String() string { return proto.CompactTextString(m) }
+func (*QueryRewardTransfersResponse) ProtoMessage()    {}
+func (*QueryRewardTransfersResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_2f1907a87f1f0b26, []int{35}
+}
+func (m *QueryRewardTransfersResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryRewardTransfersResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryRewardTransfersResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryRewardTransfersResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryRewardTransfersResponse.Merge(m, src)
+}
+func (m *QueryRewardTransfersResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryRewardTransfersResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryRewardTransfersResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryRewardTransfersResponse proto.InternalMessageInfo
+
+func (m *QueryRewardTransfersResponse) GetTransfers() []RewardTransferInfo {
+	if m != nil {
+		return m.Transfers
+	}
+	return nil
+}
+
+func (m *QueryRewardTransfersResponse) GetPagination() *query.PageResponse {
+	if m != nil {
+		return m.Pagination
+	}
+	return nil
+}
+
 func init() {
 	proto.RegisterType((*QueryParamsRequest)(nil), "mesh.consumer.v1.QueryParamsRequest")
 	proto.RegisterType((*QueryParamsResponse)(nil), "mesh.consumer.v1.QueryParamsResponse")
@@ -1553,124 +2099,160 @@ func init() {
 	proto.RegisterType((*QuerySecurityRequest)(nil), "mesh.consumer.v1.QuerySecurityRequest")
 	proto.RegisterType((*ProviderSecurity)(nil), "mesh.consumer.v1.ProviderSecurity")
 	proto.RegisterType((*QuerySecurityResponse)(nil), "mesh.consumer.v1.QuerySecurityResponse")
+	proto.RegisterType((*QueryRewardsRequest)(nil), "mesh.consumer.v1.QueryRewardsRequest")
+	proto.RegisterType((*RewardInfo)(nil), "mesh.consumer.v1.RewardInfo")
+	proto.RegisterType((*QueryRewardsResponse)(nil), "mesh.consumer.v1.QueryRewardsResponse")
+	proto.RegisterType((*QueryPendingRewardsRequest)(nil), "mesh.consumer.v1.QueryPendingRewardsRequest")
+	proto.RegisterType((*PendingReward)(nil), "mesh.consumer.v1.PendingReward")
+	proto.RegisterType((*QueryPendingRewardsResponse)(nil), "mesh.consumer.v1.QueryPendingRewardsResponse")
+	proto.RegisterType((*QueryRewardTransfersRequest)(nil), "mesh.consumer.v1.QueryRewardTransfersRequest")
+	proto.RegisterType((*RewardTransferInfo)(nil), "mesh.consumer.v1.RewardTransferInfo")
+	proto.RegisterType((*QueryRewardTransfersResponse)(nil), "mesh.consumer.v1.QueryRewardTransfersResponse")
 }
 
 func init() { proto.RegisterFile("mesh/consumer/v1/query.proto", fileDescriptor_2f1907a87f1f0b26) }
 
 var fileDescriptor_2f1907a87f1f0b26 = []byte{
-	// 1789 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xbc, 0x58, 0xcd, 0x6f, 0x1b, 0x5b,
-	0x15, 0xcf, 0xd8, 0xb1, 0x63, 0x9f, 0x34, 0x79, 0xaf, 0xb7, 0x79, 0xef, 0x39, 0x4e, 0xe2, 0x84,
-	0x79, 0x7d, 0x6d, 0xda, 0x2a, 0x33, 0x75, 0x0a, 0x6a, 0xa1, 0xaa, 0x68, 0x4c, 0x5b, 0x88, 0x94,
-	0x45, 0x3a, 0xa9, 0x10, 0xb0, 0xa8, 0x99, 0xcc, 0xdc, 0x4c, 0x46, 0xb1, 0x67, 0xdc, 0xb9, 0x63,
-	0xb7, 0x56, 0x55, 0x55, 0x82, 0x05, 0x0b, 0x24, 0xa8, 0xc4, 0xa6, 0x5d, 0x21, 0x21, 0x21, 0xd1,
-	0x05, 0x52, 0x85, 0xfa, 0x47, 0x74, 0x59, 0x15, 0x21, 0x21, 0x16, 0x05, 0xb5, 0x20, 0xfe, 0x04,
-	0x16, 0x48, 0x08, 0xdd, 0xaf, 0xb1, 0xc7, 0xf6, 0xd8, 0x89, 0x13, 0xd8, 0x58, 0x9e, 0x7b, 0xcf,
-	0xc7, 0xef, 0x7c, 0xdc, 0x73, 0xce, 0xbd, 0xb0, 0x58, 0xc7, 0x64, 0x5f, 0xb7, 0x7c, 0x8f, 0x34,
-	0xeb, 0x38, 0xd0, 0x5b, 0x65, 0xfd, 0x41, 0x13, 0x07, 0x6d, 0xad, 0x11, 0xf8, 0xa1, 0x8f, 0x3e,
-	0xa5, 0xbb, 0x9a, 0xdc, 0xd5, 0x5a, 0xe5, 0xe2, 0x69, 0xb3, 0xee, 0x7a, 0xbe, 0xce, 0x7e, 0x39,
-	0x51, 0xf1, 0xa2, 0xe5, 0x93, 0xba, 0x4f, 0xf4, 0x5d, 0x93, 0x60, 0xce, 0xad, 0xb7, 0xca, 0xbb,
-	0x38, 0x34, 0xcb, 0x7a, 0xc3, 0x74, 0x5c, 0xcf, 0x0c, 0x5d, 0xdf, 0x13, 0xb4, 0xf3, 0x9c, 0xb6,
-	0xca, 0xbe, 0x74, 0xfe, 0x21, 0xb6, 0xe6, 0x1c, 0xdf, 0xf1, 0xf9, 0x3a, 0xfd, 0x27, 0x56, 0x17,
-	0x1d, 0xdf, 0x77, 0x6a, 0x58, 0x37, 0x1b, 0xae, 0x6e, 0x7a, 0x9e, 0x1f, 0x32, 0x69, 0x92, 0xa7,
-	0x24, 0x76, 0xd9, 0xd7, 0x6e, 0x73, 0x4f, 0xb7, 0x9b, 0x41, 0xb7, 0xba, 0xe5, 0xde, 0xfd, 0xd0,
-	0xad, 0x63, 0x12, 0x9a, 0xf5, 0x86, 0x24, 0xe8, 0x33, 0x3f, 0x32, 0x56, 0xa0, 0x62, 0x04, 0x2d,
-	0x6a, 0x8a, 0x75, 0x80, 0x43, 0xbe, 0xaa, 0xce, 0x01, 0xba, 0x4b, 0x0d, 0xdd, 0x36, 0x03, 0xb3,
-	0x4e, 0x0c, 0xfc, 0xa0, 0x89, 0x49, 0xa8, 0x1a, 0x70, 0x26, 0xb6, 0x4a, 0x1a, 0xbe, 0x47, 0x30,
-	0xba, 0x0e, 0xd9, 0x06, 0x5b, 0x29, 0x28, 0x2b, 0xca, 0xea, 0xf4, 0x7a, 0x41, 0xeb, 0xf5, 0xaa,
-	0xc6, 0x39, 0x2a, 0xf9, 0x37, 0xef, 0x97, 0x27, 0x7e, 0xf7, 0xcf, 0x57, 0x17, 0x15, 0x43, 0xb0,
-	0xa8, 0x2f, 0x14, 0xf8, 0x8c, 0x0b, 0x0d, 0xfc, 0x96, 0x6b, 0xe3, 0x40, 0x6a, 0x43, 0xd7, 0x20,
-	0x4b, 0x42, 0x33, 0x6c, 0x72, 0xb1, 0xb3, 0xeb, 0x2b, 0x03, 0xc4, 0x0a, 0x9e, 0x1d, 0x46, 0x67,
-	0x08, 0x7a, 0x74, 0x07, 0xa0, 0x13, 0x98, 0x42, 0x8a, 0x81, 0x3a, 0xa7, 0x89, 0x60, 0xd0, 0x28,
-	0x6a, 0x3c, 0x07, 0x44, 0x14, 0xb5, 0x6d, 0xd3, 0xc1, 0x42, 0xab, 0xd1, 0xc5, 0xa9, 0x3e, 0x85,
-	0x39, 0x06, 0x6d, 0xa7, 0x66, 0x92, 0xfd, 0x2d, 0xdf, 0x91, 0xc8, 0x96, 0x61, 0xba, 0x21, 0x34,
-	0x57, 0x5d, 0x9b, 0xc1, 0xcb, 0x1b, 0x20, 0x97, 0x36, 0xed, 0x13, 0x03, 0xf0, 0x07, 0x05, 0xf2,
-	0x4c, 0xf9, 0xa6, 0xb7, 0xe7, 0xa3, 0x6f, 0x43, 0xbe, 0x65, 0xd6, 0x5c, 0xdb, 0x0c, 0xfd, 0x80,
-	0x2b, 0xad, 0x7c, 0xed, 0xdd, 0xeb, 0xb5, 0x25, 0x21, 0xf7, 0xfb, 0x72, 0x6f, 0xc3, 0xb6, 0x03,
-	0x4c, 0xc8, 0x4e, 0x18, 0xb8, 0x9e, 0x63, 0x74, 0x78, 0xd0, 0x4d, 0xc8, 0x06, 0xd8, 0xf2, 0x03,
-	0x5b, 0x40, 0x5a, 0xea, 0xf7, 0x28, 0xd3, 0x66, 0x30, 0xa2, 0x58, 0xb4, 0x38, 0x1f, 0x52, 0xe1,
-	0x94, 0x69, 0x1d, 0x78, 0xfe, 0xc3, 0x1a, 0xb6, 0x1d, 0x6c, 0x17, 0xd2, 0x2b, 0xca, 0x6a, 0xce,
-	0x88, 0xad, 0xa9, 0xff, 0x91, 0x11, 0xed, 0xb8, 0x2d, 0x4a, 0x94, 0x29, 0x42, 0xd7, 0x30, 0x0d,
-	0x69, 0x7a, 0x75, 0x7a, 0x7d, 0x21, 0x01, 0x00, 0x35, 0xb7, 0x32, 0x49, 0xd5, 0x1b, 0x92, 0x83,
-	0x3a, 0x7d, 0xcf, 0x0d, 0x48, 0x58, 0x75, 0x3d, 0x1b, 0x3f, 0x62, 0x16, 0x4c, 0x1a, 0xc0, 0x96,
-	0x36, 0xe9, 0x0a, 0x25, 0xa0, 0x29, 0x6c, 0x0b, 0x82, 0x34, 0x27, 0x60, 0x4b, 0x9c, 0x60, 0x09,
-	0xa0, 0x66, 0x46, 0x02, 0x26, 0xd9, 0x7e, 0x9e, 0xae, 0xf0, 0xed, 0xef, 0xc6, 0x82, 0x96, 0x61,
-	0x1e, 0x3a, 0x3f, 0x32, 0x68, 0xdc, 0xb4, 0x58, 0xd4, 0x5e, 0xa5, 0xe1, 0x94, 0xcc, 0x4c, 0x16,
-	0xb8, 0x0d, 0xc8, 0xc9, 0xe4, 0x10, 0x47, 0xa4, 0x98, 0x9c, 0xcb, 0xdd, 0x6e, 0x8f, 0xd8, 0x50,
-	0x01, 0xa6, 0x4c, 0xcb, 0xf2, 0x9b, 0x5e, 0xc8, 0x2c, 0xcf, 0x1b, 0xf2, 0x13, 0xdd, 0x80, 0xb4,
-	0x65, 0x36, 0x98, 0xb9, 0xf9, 0xca, 0x25, 0xca, 0xfb, 0x97, 0xf7, 0xcb, 0x9f, 0x71, 0xd8, 0xc4,
-	0x3e, 0xd0, 0x5c, 0x5f, 0xaf, 0x9b, 0xe1, 0xbe, 0xb6, 0xe9, 0x85, 0xef, 0x5e, 0xaf, 0x81, 0xb0,
-	0x67, 0xd3, 0x0b, 0x0d, 0xca, 0x87, 0x0c, 0x98, 0x6d, 0xb9, 0x41, 0xd8, 0x34, 0x6b, 0xd5, 0xd0,
-	0x3f, 0xc0, 0x1e, 0x61, 0x8e, 0x39, 0xa2, 0xa4, 0x19, 0x21, 0xe2, 0x1e, 0x93, 0x80, 0xee, 0xc2,
-	0x27, 0x7b, 0x01, 0x26, 0xfb, 0x1e, 0x26, 0xa4, 0x5a, 0x73, 0xeb, 0x6e, 0x28, 0xdc, 0x39, 0xaf,
-	0xf1, 0x7a, 0xa5, 0xc9, 0x7a, 0xa5, 0xdd, 0x12, 0xf5, 0xac, 0x32, 0x43, 0xf5, 0x3d, 0xff, 0xeb,
-	0xb2, 0xc2, 0x2d, 0x9f, 0x8d, 0x04, 0x6c, 0x51, 0x7e, 0x1a, 0x1c, 0xd2, 0xf6, 0x2c, 0x6c, 0x57,
-	0x4d, 0x07, 0x17, 0xb2, 0x47, 0x94, 0x96, 0xe7, 0xbc, 0x1b, 0x0e, 0x46, 0x73, 0x90, 0x61, 0xa2,
-	0x0b, 0x53, 0x2c, 0x75, 0xf9, 0x87, 0xfa, 0x5b, 0x05, 0x3e, 0xef, 0xad, 0x42, 0x22, 0x69, 0x2b,
-	0x90, 0x97, 0x51, 0x90, 0x69, 0x5b, 0x4a, 0x8e, 0x5e, 0x57, 0xe6, 0x76, 0xd8, 0x7a, 0x52, 0x2b,
-	0x35, 0x7e, 0x6a, 0x5d, 0x15, 0x15, 0x49, 0xaa, 0x3b, 0x6c, 0x45, 0x52, 0xef, 0xf7, 0x54, 0xd9,
-	0xc8, 0xbc, 0xdb, 0x7d, 0xb9, 0x39, 0xca, 0xba, 0x41, 0xf9, 0xa9, 0xfe, 0x29, 0x05, 0xf9, 0x9d,
-	0xd0, 0x3c, 0xc0, 0x2c, 0xe1, 0x47, 0x16, 0xc8, 0x58, 0x29, 0x4b, 0x1d, 0xab, 0x94, 0xa5, 0x13,
-	0x4b, 0x19, 0x85, 0x93, 0x5c, 0xca, 0xbe, 0x03, 0xd9, 0xd0, 0x0c, 0x1c, 0x1c, 0x8e, 0x93, 0xf0,
-	0x82, 0x15, 0xdd, 0x86, 0x29, 0xab, 0x19, 0x04, 0xd8, 0xe3, 0x19, 0x7e, 0x44, 0x29, 0x92, 0x97,
-	0x9e, 0xee, 0x06, 0xf6, 0x6c, 0xd7, 0x73, 0x58, 0x6a, 0xe7, 0x0c, 0xf9, 0xa9, 0x3e, 0x11, 0x8d,
-	0x98, 0x19, 0x43, 0xfe, 0xef, 0x0d, 0xe8, 0x85, 0x22, 0x5a, 0xbe, 0xd4, 0x2f, 0xb2, 0xe6, 0x9b,
-	0xac, 0x37, 0x1f, 0x0c, 0x2d, 0xe4, 0x32, 0x1b, 0xc4, 0x71, 0x10, 0x0c, 0x27, 0x77, 0x16, 0xee,
-	0xc3, 0x02, 0x83, 0x16, 0x25, 0x4b, 0xdc, 0x47, 0xc7, 0xed, 0x96, 0xea, 0x0f, 0x61, 0x71, 0xb0,
-	0xfc, 0x63, 0xfb, 0x80, 0x76, 0x88, 0x99, 0x48, 0xec, 0xc9, 0xf4, 0xf6, 0xcb, 0xd1, 0xb4, 0x94,
-	0x62, 0xd3, 0x92, 0x18, 0xc2, 0x5a, 0x65, 0xad, 0x1b, 0x7f, 0xf7, 0x94, 0x44, 0x0f, 0x00, 0xaf,
-	0xf8, 0xe9, 0x71, 0x0e, 0x00, 0x2f, 0xf5, 0xdb, 0x30, 0x43, 0xc3, 0xd1, 0xc2, 0xc7, 0xe8, 0x1e,
-	0xa7, 0xb8, 0x04, 0xd1, 0x3c, 0xfa, 0x1b, 0x52, 0xe6, 0xd8, 0x0d, 0x69, 0x03, 0x32, 0xd4, 0x68,
-	0xd9, 0x38, 0x06, 0x4c, 0x92, 0x31, 0x27, 0xe1, 0xee, 0x7a, 0xc1, 0x39, 0xd5, 0x1f, 0x8b, 0x06,
-	0x11, 0x11, 0x46, 0x89, 0x16, 0x3f, 0x6b, 0xca, 0xd8, 0x67, 0xed, 0xa5, 0x02, 0x5f, 0xf4, 0xa9,
-	0x88, 0xaa, 0x34, 0x44, 0xa1, 0x96, 0xf9, 0xb6, 0x3c, 0xc4, 0x8a, 0xae, 0x9c, 0xeb, 0x62, 0x3c,
-	0xb9, 0xb3, 0xf7, 0x75, 0x38, 0x2d, 0xda, 0x89, 0x6b, 0xe1, 0x43, 0x37, 0xa1, 0x7f, 0x2b, 0xf2,
-	0x5a, 0xc1, 0xd9, 0x84, 0x71, 0x37, 0x21, 0xdb, 0xf0, 0x49, 0x88, 0x6d, 0xe1, 0xbc, 0x01, 0xb5,
-	0x7c, 0x9b, 0xed, 0x33, 0xb6, 0xf8, 0x25, 0x82, 0xad, 0xa3, 0x2d, 0xc8, 0xb9, 0x5e, 0x75, 0xcf,
-	0x0f, 0x2c, 0x2c, 0xba, 0x49, 0x59, 0x64, 0xcb, 0x42, 0x7f, 0xb6, 0x6c, 0x61, 0xc7, 0xb4, 0xda,
-	0xb7, 0xb0, 0xd5, 0x95, 0x33, 0xb7, 0xb0, 0x65, 0x4c, 0xb9, 0xde, 0x1d, 0x2a, 0x01, 0x7d, 0x0b,
-	0xd2, 0x74, 0xc8, 0x48, 0x1f, 0x71, 0xc8, 0xa0, 0x4c, 0x68, 0x1e, 0x72, 0x75, 0xb3, 0x5d, 0x0d,
-	0x5c, 0x82, 0xd9, 0x51, 0xc8, 0x19, 0x53, 0x75, 0xb3, 0x6d, 0xb8, 0x04, 0xab, 0x67, 0x84, 0xcf,
-	0x6e, 0x37, 0x7c, 0x6b, 0x5f, 0x5e, 0xa9, 0xfe, 0x21, 0x5d, 0x22, 0x56, 0x85, 0x4b, 0x6e, 0x40,
-	0x06, 0xd3, 0x05, 0xe1, 0x91, 0xc5, 0x7e, 0x8f, 0x30, 0xfa, 0xfe, 0x64, 0x65, 0x5c, 0xa8, 0x02,
-	0x53, 0xd8, 0xb3, 0x49, 0xd5, 0x0c, 0x45, 0x90, 0x8b, 0x7d, 0x56, 0xdc, 0x93, 0x17, 0x45, 0x6e,
-	0xc6, 0xb3, 0xc8, 0x8c, 0x2c, 0xe5, 0xdc, 0x08, 0xd1, 0x57, 0x30, 0x6b, 0x63, 0x2b, 0xc0, 0x26,
-	0xc1, 0xa4, 0x5a, 0xc3, 0x7b, 0xa1, 0x98, 0xa8, 0x67, 0xa2, 0xd5, 0x2d, 0xbc, 0xc7, 0xc8, 0x5c,
-	0x2f, 0x46, 0xc6, 0x07, 0xeb, 0x99, 0x68, 0x95, 0x92, 0x45, 0x17, 0xca, 0x9d, 0x66, 0xa3, 0x51,
-	0x6b, 0x4b, 0xeb, 0x7f, 0x9d, 0x92, 0xed, 0x45, 0x2c, 0x0b, 0xf3, 0xe7, 0x20, 0x63, 0x63, 0xcf,
-	0xaf, 0x8b, 0x1c, 0xe2, 0x1f, 0x68, 0x0b, 0xa6, 0x77, 0x4d, 0xef, 0xa0, 0x4a, 0x18, 0xb1, 0x08,
-	0xf4, 0x91, 0xca, 0x02, 0x50, 0x7e, 0xae, 0xab, 0xbb, 0xce, 0x08, 0x81, 0xe9, 0xf1, 0xeb, 0x8c,
-	0x90, 0xd9, 0xa9, 0x86, 0x42, 0xe4, 0xf8, 0xd5, 0x90, 0x4b, 0x54, 0x3f, 0x97, 0x57, 0x50, 0x6c,
-	0x35, 0x03, 0x37, 0x8c, 0x3c, 0xf7, 0x1b, 0x05, 0x3e, 0x8d, 0x6e, 0xbf, 0x62, 0x6f, 0xf4, 0x58,
-	0x30, 0x0f, 0x39, 0x6b, 0xdf, 0x74, 0x3d, 0xba, 0x2b, 0xae, 0x11, 0xec, 0x7b, 0xd3, 0xee, 0x76,
-	0xc7, 0xae, 0xef, 0xd9, 0xe2, 0x6e, 0x37, 0xa6, 0x3b, 0x2a, 0x4c, 0x82, 0xfa, 0xfb, 0x94, 0xbc,
-	0x09, 0x46, 0xe8, 0x87, 0x06, 0xb8, 0xe3, 0x3e, 0x01, 0x21, 0x35, 0xb6, 0xfb, 0x38, 0x82, 0xff,
-	0x85, 0x55, 0xe8, 0x07, 0x70, 0x26, 0x92, 0xd9, 0xae, 0x46, 0xc3, 0xf3, 0x24, 0x2b, 0xca, 0xea,
-	0x90, 0x47, 0x0a, 0xe1, 0x04, 0x51, 0x97, 0x4f, 0x4b, 0xa9, 0xd1, 0x4c, 0xbe, 0xfe, 0xaf, 0x69,
-	0xc8, 0x30, 0x7f, 0xa1, 0x87, 0x90, 0xe5, 0x4f, 0x26, 0xe8, 0x6c, 0xbf, 0xc0, 0xfe, 0x97, 0x99,
-	0xe2, 0x57, 0x23, 0xa8, 0xb8, 0xdb, 0xd5, 0x95, 0x9f, 0xfc, 0xf1, 0xef, 0xbf, 0x4a, 0x15, 0x51,
-	0x41, 0xef, 0x7b, 0x16, 0xe2, 0xcf, 0x31, 0xe8, 0xa7, 0x0a, 0xe4, 0xa3, 0x3b, 0x10, 0x3a, 0x9f,
-	0x24, 0xb6, 0xe7, 0xad, 0xa6, 0xb8, 0x3a, 0x9a, 0x50, 0x40, 0xf8, 0x92, 0x41, 0x58, 0x42, 0x0b,
-	0x03, 0x20, 0x44, 0x7a, 0x7f, 0xa1, 0x40, 0x4e, 0xb2, 0xa2, 0x73, 0x23, 0x64, 0x4b, 0x0c, 0xe7,
-	0x47, 0xd2, 0x09, 0x08, 0x65, 0x06, 0xe1, 0x12, 0xba, 0x30, 0x04, 0x82, 0xfe, 0xb8, 0xeb, 0x24,
-	0x3d, 0x41, 0xbf, 0x54, 0x20, 0xcb, 0xc7, 0xbf, 0xc4, 0x80, 0xc4, 0xa6, 0xcf, 0xc4, 0x80, 0xc4,
-	0x67, 0x48, 0xf5, 0x1a, 0x83, 0xb2, 0x8e, 0x2e, 0x1f, 0x1a, 0x8a, 0x2e, 0xc6, 0xe8, 0xe7, 0x0a,
-	0xe4, 0xe4, 0x03, 0x4b, 0xa2, 0x8b, 0x7a, 0x1e, 0xae, 0x12, 0x5d, 0xd4, 0xfb, 0x52, 0xa3, 0x5e,
-	0x67, 0xb8, 0xbe, 0x81, 0xae, 0x1c, 0x01, 0x17, 0x95, 0x51, 0xad, 0xf9, 0x0e, 0x7a, 0xa9, 0xc0,
-	0x27, 0x3d, 0x43, 0x33, 0x5a, 0x4b, 0xd0, 0x3c, 0x78, 0x78, 0x2f, 0x6a, 0x87, 0x25, 0x17, 0x78,
-	0xaf, 0x32, 0xbc, 0x65, 0xa4, 0xf7, 0xe3, 0xed, 0x8c, 0x3f, 0xfa, 0xe3, 0xe8, 0x7f, 0xe4, 0xc6,
-	0x9f, 0x29, 0x00, 0x9d, 0x79, 0x0b, 0xad, 0x8e, 0xd2, 0x1b, 0x21, 0xbc, 0x70, 0x08, 0x4a, 0x01,
-	0xee, 0x2c, 0x03, 0x57, 0x42, 0x8b, 0xc3, 0xc0, 0xa1, 0x9f, 0x2b, 0x90, 0x61, 0x03, 0x0e, 0xfa,
-	0x32, 0x31, 0x91, 0x3b, 0xc3, 0x56, 0xf1, 0xec, 0x70, 0xa2, 0xd1, 0x7e, 0x49, 0x8a, 0x63, 0x83,
-	0x61, 0x20, 0x90, 0x61, 0x13, 0x46, 0x22, 0x98, 0xee, 0x29, 0x26, 0x11, 0x4c, 0x6c, 0xa8, 0x51,
-	0x97, 0x19, 0x98, 0x79, 0xf4, 0x45, 0x3f, 0x18, 0x3e, 0xb6, 0x3c, 0x84, 0xac, 0x68, 0xa4, 0x89,
-	0x87, 0xac, 0x7b, 0x7c, 0x48, 0x3e, 0x64, 0xb1, 0x69, 0x62, 0x58, 0xd5, 0xe3, 0x6d, 0x1a, 0x3d,
-	0x85, 0x5c, 0xd4, 0x44, 0x13, 0xcf, 0x52, 0xbc, 0x03, 0x27, 0x9f, 0xa5, 0x9e, 0x5e, 0xa7, 0xaa,
-	0x4c, 0xfd, 0x22, 0x2a, 0x0e, 0x50, 0x2f, 0x5b, 0xc2, 0xf7, 0xde, 0x7c, 0x28, 0x29, 0x6f, 0x3f,
-	0x94, 0x94, 0xbf, 0x7d, 0x28, 0x29, 0xcf, 0x3e, 0x96, 0x26, 0xde, 0x7e, 0x2c, 0x4d, 0xfc, 0xf9,
-	0x63, 0x69, 0xe2, 0x47, 0x9a, 0xe3, 0x86, 0xfb, 0xcd, 0x5d, 0xcd, 0xf2, 0xeb, 0x8c, 0x7f, 0x4d,
-	0xf2, 0x70, 0x69, 0x8f, 0x3a, 0xf2, 0xc2, 0x76, 0x03, 0x93, 0xdd, 0x2c, 0x9b, 0xf0, 0xae, 0xfc,
-	0x37, 0x00, 0x00, 0xff, 0xff, 0xd7, 0xf3, 0x19, 0xfe, 0xf8, 0x18, 0x00, 0x00,
+	// 2216 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xbc, 0x59, 0x6d, 0x6b, 0x23, 0xd7,
+	0xf5, 0xdf, 0x91, 0x6c, 0x3d, 0x1c, 0xaf, 0xed, 0xec, 0x5d, 0x27, 0xb1, 0xb5, 0x5e, 0x79, 0xff,
+	0x93, 0x7d, 0x70, 0x36, 0x7f, 0x6b, 0x22, 0x6f, 0xdb, 0x64, 0xbb, 0x0d, 0x89, 0xb5, 0xbb, 0x49,
+	0x0c, 0xa6, 0x6c, 0xc6, 0x4b, 0x9f, 0x5e, 0x44, 0x1d, 0xcf, 0x5c, 0xcb, 0x83, 0xa4, 0x19, 0x65,
+	0xee, 0x48, 0x8e, 0x09, 0x21, 0xd0, 0x42, 0x5b, 0x28, 0xb4, 0x81, 0xbc, 0x49, 0x68, 0xa1, 0x50,
+	0x28, 0x6d, 0x28, 0x85, 0x6d, 0xc9, 0x87, 0xc8, 0xbb, 0x86, 0x94, 0x42, 0xe8, 0x8b, 0xa4, 0xec,
+	0xb6, 0xf4, 0x43, 0x14, 0x4a, 0xb9, 0xf7, 0x9e, 0x3b, 0x9a, 0x91, 0x34, 0x96, 0x2d, 0xbb, 0x79,
+	0x63, 0x3c, 0xf7, 0x9e, 0x87, 0xdf, 0x79, 0xb8, 0xe7, 0x9e, 0x73, 0x05, 0xcb, 0x6d, 0xca, 0xf6,
+	0x0c, 0xdb, 0xf7, 0x58, 0xb7, 0x4d, 0x03, 0xa3, 0x57, 0x35, 0xde, 0xe8, 0xd2, 0xe0, 0xa0, 0xd2,
+	0x09, 0xfc, 0xd0, 0x27, 0x8f, 0xf1, 0xdd, 0x8a, 0xda, 0xad, 0xf4, 0xaa, 0xa5, 0x73, 0x56, 0xdb,
+	0xf5, 0x7c, 0x43, 0xfc, 0x95, 0x44, 0xa5, 0xeb, 0xb6, 0xcf, 0xda, 0x3e, 0x33, 0x76, 0x2c, 0x46,
+	0x25, 0xb7, 0xd1, 0xab, 0xee, 0xd0, 0xd0, 0xaa, 0x1a, 0x1d, 0xab, 0xe1, 0x7a, 0x56, 0xe8, 0xfa,
+	0x1e, 0xd2, 0x2e, 0x49, 0xda, 0xba, 0xf8, 0x32, 0xe4, 0x07, 0x6e, 0x2d, 0x34, 0xfc, 0x86, 0x2f,
+	0xd7, 0xf9, 0x7f, 0xb8, 0xba, 0xdc, 0xf0, 0xfd, 0x46, 0x8b, 0x1a, 0x56, 0xc7, 0x35, 0x2c, 0xcf,
+	0xf3, 0x43, 0x21, 0x4d, 0xf1, 0x94, 0x71, 0x57, 0x7c, 0xed, 0x74, 0x77, 0x0d, 0xa7, 0x1b, 0xc4,
+	0xd5, 0xad, 0x0c, 0xee, 0x87, 0x6e, 0x9b, 0xb2, 0xd0, 0x6a, 0x77, 0x14, 0xc1, 0x90, 0xf9, 0x91,
+	0xb1, 0xa8, 0x61, 0x88, 0x20, 0xa0, 0xfb, 0x56, 0xe0, 0x44, 0xa8, 0xc5, 0x7e, 0x8f, 0x9b, 0x6a,
+	0x37, 0x69, 0x28, 0x57, 0xf5, 0x05, 0x20, 0xaf, 0x71, 0x47, 0xdc, 0xb3, 0x02, 0xab, 0xcd, 0x4c,
+	0xfa, 0x46, 0x97, 0xb2, 0x50, 0x37, 0xe1, 0x7c, 0x62, 0x95, 0x75, 0x7c, 0x8f, 0x51, 0x72, 0x0b,
+	0x72, 0x1d, 0xb1, 0xb2, 0xa8, 0x5d, 0xd2, 0x56, 0x67, 0xd6, 0x17, 0x2b, 0x83, 0x5e, 0xaf, 0x48,
+	0x8e, 0x5a, 0xf1, 0xe3, 0xcf, 0x57, 0xce, 0xfc, 0xee, 0x5f, 0x0f, 0xae, 0x6b, 0x26, 0xb2, 0xe8,
+	0x1f, 0x68, 0xf0, 0xb8, 0x14, 0x1a, 0xf8, 0x3d, 0xd7, 0xa1, 0x81, 0xd2, 0x46, 0x9e, 0x87, 0x1c,
+	0x0b, 0xad, 0xb0, 0x2b, 0xc5, 0xce, 0xad, 0x5f, 0x1a, 0x21, 0x16, 0x79, 0xb6, 0x05, 0x9d, 0x89,
+	0xf4, 0xe4, 0x65, 0x80, 0x7e, 0xe0, 0x16, 0x33, 0x02, 0xd4, 0xd5, 0x0a, 0x06, 0x8b, 0x47, 0xb9,
+	0x22, 0x73, 0x04, 0xa3, 0x5c, 0xb9, 0x67, 0x35, 0x28, 0x6a, 0x35, 0x63, 0x9c, 0xfa, 0x3b, 0xb0,
+	0x20, 0xa0, 0x6d, 0xb7, 0x2c, 0xb6, 0xb7, 0xe5, 0x37, 0x14, 0xb2, 0x15, 0x98, 0xe9, 0xa0, 0xe6,
+	0xba, 0xeb, 0x08, 0x78, 0x45, 0x13, 0xd4, 0xd2, 0xa6, 0x73, 0x6a, 0x00, 0xfe, 0xa4, 0x41, 0x51,
+	0x28, 0xdf, 0xf4, 0x76, 0x7d, 0xf2, 0x22, 0x14, 0x7b, 0x56, 0xcb, 0x75, 0xac, 0xd0, 0x0f, 0xa4,
+	0xd2, 0xda, 0xff, 0x7d, 0xfa, 0xd1, 0xda, 0x45, 0x94, 0xfb, 0x2d, 0xb5, 0xb7, 0xe1, 0x38, 0x01,
+	0x65, 0x6c, 0x3b, 0x0c, 0x5c, 0xaf, 0x61, 0xf6, 0x79, 0xc8, 0x4b, 0x90, 0x0b, 0xa8, 0xed, 0x07,
+	0x0e, 0x42, 0xba, 0x38, 0xec, 0x51, 0xa1, 0xcd, 0x14, 0x44, 0x89, 0x68, 0x49, 0x3e, 0xa2, 0xc3,
+	0x59, 0xcb, 0x6e, 0x7a, 0xfe, 0x7e, 0x8b, 0x3a, 0x0d, 0xea, 0x2c, 0x66, 0x2f, 0x69, 0xab, 0x05,
+	0x33, 0xb1, 0xa6, 0xff, 0x47, 0x45, 0xb4, 0xef, 0xb6, 0x28, 0x51, 0xf2, 0x8c, 0xaf, 0x51, 0x1e,
+	0xd2, 0xec, 0xea, 0xcc, 0xfa, 0x85, 0x14, 0x00, 0xdc, 0xdc, 0xda, 0x14, 0x57, 0x6f, 0x2a, 0x0e,
+	0xee, 0xf4, 0x5d, 0x37, 0x60, 0x61, 0xdd, 0xf5, 0x1c, 0xfa, 0xa6, 0xb0, 0x60, 0xca, 0x04, 0xb1,
+	0xb4, 0xc9, 0x57, 0x38, 0x01, 0x4f, 0x61, 0x07, 0x09, 0xb2, 0x92, 0x40, 0x2c, 0x49, 0x82, 0x8b,
+	0x00, 0x2d, 0x2b, 0x12, 0x30, 0x25, 0xf6, 0x8b, 0x7c, 0x45, 0x6e, 0xbf, 0x92, 0x08, 0xda, 0xb4,
+	0xf0, 0xd0, 0xb5, 0xb1, 0x41, 0x93, 0xa6, 0x25, 0xa2, 0xf6, 0x20, 0x0b, 0x67, 0x55, 0x66, 0x8a,
+	0xc0, 0x6d, 0x40, 0x41, 0x25, 0x07, 0x1e, 0x91, 0x52, 0x7a, 0x2e, 0xc7, 0xdd, 0x1e, 0xb1, 0x91,
+	0x45, 0xc8, 0x5b, 0xb6, 0xed, 0x77, 0xbd, 0x50, 0x58, 0x5e, 0x34, 0xd5, 0x27, 0x79, 0x01, 0xb2,
+	0xb6, 0xd5, 0x11, 0xe6, 0x16, 0x6b, 0xcf, 0x70, 0xde, 0xbf, 0x7d, 0xbe, 0xf2, 0xb8, 0x84, 0xcd,
+	0x9c, 0x66, 0xc5, 0xf5, 0x8d, 0xb6, 0x15, 0xee, 0x55, 0x36, 0xbd, 0xf0, 0xd3, 0x8f, 0xd6, 0x00,
+	0xed, 0xd9, 0xf4, 0x42, 0x93, 0xf3, 0x11, 0x13, 0xe6, 0x7a, 0x6e, 0x10, 0x76, 0xad, 0x56, 0x3d,
+	0xf4, 0x9b, 0xd4, 0x63, 0xc2, 0x31, 0xc7, 0x94, 0x34, 0x8b, 0x22, 0xee, 0x0b, 0x09, 0xe4, 0x35,
+	0x98, 0xdf, 0x0d, 0x28, 0xdb, 0xf3, 0x28, 0x63, 0xf5, 0x96, 0xdb, 0x76, 0x43, 0x74, 0xe7, 0x52,
+	0x45, 0xd6, 0xb3, 0x8a, 0xaa, 0x67, 0x95, 0x3b, 0x58, 0xef, 0x6a, 0xb3, 0x5c, 0xdf, 0xfb, 0x5f,
+	0xac, 0x68, 0xd2, 0xf2, 0xb9, 0x48, 0xc0, 0x16, 0xe7, 0xe7, 0xc1, 0x61, 0x07, 0x9e, 0x4d, 0x9d,
+	0xba, 0xd5, 0xa0, 0x8b, 0xb9, 0x63, 0x4a, 0x2b, 0x4a, 0xde, 0x8d, 0x06, 0x25, 0x0b, 0x30, 0x2d,
+	0x44, 0x2f, 0xe6, 0x45, 0xea, 0xca, 0x0f, 0xfd, 0x37, 0x1a, 0x3c, 0x31, 0x58, 0x85, 0x30, 0x69,
+	0x6b, 0x50, 0x54, 0x51, 0x50, 0x69, 0x5b, 0x4e, 0x8f, 0x5e, 0x2c, 0x73, 0xfb, 0x6c, 0x03, 0xa9,
+	0x95, 0x99, 0x3c, 0xb5, 0x9e, 0xc3, 0x8a, 0xa4, 0xd4, 0x1d, 0xb5, 0x22, 0xe9, 0xaf, 0x0f, 0x54,
+	0xd9, 0xc8, 0xbc, 0xbb, 0x43, 0xb9, 0x39, 0xce, 0xba, 0x51, 0xf9, 0xa9, 0xff, 0x35, 0x03, 0xc5,
+	0xed, 0xd0, 0x6a, 0x52, 0x91, 0xf0, 0x63, 0x0b, 0x64, 0xa2, 0x94, 0x65, 0x4e, 0x54, 0xca, 0xb2,
+	0xa9, 0xa5, 0x8c, 0xc3, 0x49, 0x2f, 0x65, 0xb7, 0x21, 0x17, 0x5a, 0x41, 0x83, 0x86, 0x93, 0x24,
+	0x3c, 0xb2, 0x92, 0xbb, 0x90, 0xb7, 0xbb, 0x41, 0x40, 0x3d, 0x99, 0xe1, 0xc7, 0x94, 0xa2, 0x78,
+	0xf9, 0xe9, 0xee, 0x50, 0xcf, 0x71, 0xbd, 0x86, 0x48, 0xed, 0x82, 0xa9, 0x3e, 0xf5, 0xb7, 0xf1,
+	0x22, 0x16, 0xc6, 0xb0, 0x2f, 0xfd, 0x02, 0xfa, 0x40, 0xc3, 0x2b, 0x5f, 0xe9, 0xc7, 0xac, 0xb9,
+	0x29, 0xee, 0xe6, 0xe6, 0xa1, 0x85, 0x5c, 0x65, 0x03, 0x1e, 0x07, 0x64, 0x38, 0xbd, 0xb3, 0xf0,
+	0x3a, 0x5c, 0x10, 0xd0, 0xa2, 0x64, 0x49, 0xfa, 0xe8, 0xa4, 0xb7, 0xa5, 0xfe, 0x5d, 0x58, 0x1e,
+	0x2d, 0xff, 0xc4, 0x3e, 0xe0, 0x37, 0xc4, 0x6c, 0x24, 0xf6, 0x74, 0xee, 0xf6, 0x67, 0xa3, 0x6e,
+	0x29, 0x23, 0xba, 0x25, 0x6c, 0xc2, 0x7a, 0xd5, 0x4a, 0x1c, 0x7f, 0xbc, 0x4b, 0xe2, 0x07, 0x40,
+	0x56, 0xfc, 0xec, 0x24, 0x07, 0x40, 0x96, 0xfa, 0x7b, 0x30, 0xcb, 0xc3, 0xd1, 0xa3, 0x27, 0xb8,
+	0x3d, 0xce, 0x4a, 0x09, 0x78, 0x79, 0x0c, 0x5f, 0x48, 0xd3, 0x27, 0xbe, 0x90, 0x36, 0x60, 0x9a,
+	0x1b, 0xad, 0x2e, 0x8e, 0x11, 0x9d, 0x64, 0xc2, 0x49, 0x34, 0x5e, 0x2f, 0x24, 0xa7, 0xfe, 0x7d,
+	0xbc, 0x20, 0x22, 0xc2, 0x28, 0xd1, 0x92, 0x67, 0x4d, 0x9b, 0xf8, 0xac, 0x7d, 0xa8, 0xc1, 0x93,
+	0x43, 0x2a, 0xa2, 0x2a, 0x0d, 0x51, 0xa8, 0x55, 0xbe, 0xad, 0x1c, 0x62, 0x45, 0x2c, 0xe7, 0x62,
+	0x8c, 0xa7, 0x77, 0xf6, 0xbe, 0x02, 0xe7, 0xf0, 0x3a, 0x71, 0x6d, 0x7a, 0xe4, 0x4b, 0xe8, 0xdf,
+	0x9a, 0x1a, 0x2b, 0x24, 0x1b, 0x1a, 0xf7, 0x12, 0xe4, 0x3a, 0x3e, 0x0b, 0xa9, 0x83, 0xce, 0x1b,
+	0x51, 0xcb, 0xef, 0x89, 0x7d, 0xc1, 0x96, 0x1c, 0x22, 0xc4, 0x3a, 0xd9, 0x82, 0x82, 0xeb, 0xd5,
+	0x77, 0xfd, 0xc0, 0xa6, 0x78, 0x9b, 0x54, 0x31, 0x5b, 0x2e, 0x0c, 0x67, 0xcb, 0x16, 0x6d, 0x58,
+	0xf6, 0xc1, 0x1d, 0x6a, 0xc7, 0x72, 0xe6, 0x0e, 0xb5, 0xcd, 0xbc, 0xeb, 0xbd, 0xcc, 0x25, 0x90,
+	0xaf, 0x43, 0x96, 0x37, 0x19, 0xd9, 0x63, 0x36, 0x19, 0x9c, 0x89, 0x2c, 0x41, 0xa1, 0x6d, 0x1d,
+	0xd4, 0x03, 0x97, 0x51, 0x71, 0x14, 0x0a, 0x66, 0xbe, 0x6d, 0x1d, 0x98, 0x2e, 0xa3, 0xfa, 0x79,
+	0xf4, 0xd9, 0xdd, 0x8e, 0x6f, 0xef, 0xa9, 0x91, 0xea, 0x9f, 0xca, 0x25, 0xb8, 0x8a, 0x2e, 0x79,
+	0x01, 0xa6, 0x29, 0x5f, 0x40, 0x8f, 0x2c, 0x0f, 0x7b, 0x44, 0xd0, 0x0f, 0x27, 0xab, 0xe0, 0x22,
+	0x35, 0xc8, 0x53, 0xcf, 0x61, 0x75, 0x2b, 0xc4, 0x20, 0x97, 0x86, 0xac, 0xb8, 0xaf, 0x06, 0x49,
+	0x69, 0xc6, 0xbb, 0x91, 0x19, 0x39, 0xce, 0xb9, 0x11, 0x92, 0x2b, 0x30, 0xe7, 0x50, 0x3b, 0xa0,
+	0x16, 0xa3, 0xac, 0xde, 0xa2, 0xbb, 0x21, 0x76, 0xd4, 0xb3, 0xd1, 0xea, 0x16, 0xdd, 0x15, 0x64,
+	0xae, 0x97, 0x20, 0x93, 0x8d, 0xf5, 0x6c, 0xb4, 0xca, 0xc9, 0xa2, 0x81, 0x72, 0xbb, 0xdb, 0xe9,
+	0xb4, 0x0e, 0x94, 0xf5, 0xbf, 0xca, 0xa8, 0xeb, 0x05, 0x97, 0xd1, 0xfc, 0x05, 0x98, 0x76, 0xa8,
+	0xe7, 0xb7, 0x31, 0x87, 0xe4, 0x07, 0xd9, 0x82, 0x99, 0x1d, 0xcb, 0x6b, 0xd6, 0x99, 0x20, 0xc6,
+	0x40, 0x1f, 0xab, 0x2c, 0x00, 0xe7, 0x97, 0xba, 0xe2, 0x75, 0x06, 0x05, 0x66, 0x27, 0xaf, 0x33,
+	0x28, 0xb3, 0x5f, 0x0d, 0x51, 0xe4, 0xe4, 0xd5, 0x50, 0x4a, 0xd4, 0x9f, 0x50, 0x23, 0x28, 0xb5,
+	0xbb, 0x81, 0x1b, 0x46, 0x9e, 0xfb, 0xb5, 0x06, 0x8f, 0x45, 0xd3, 0x2f, 0xee, 0x8d, 0x6f, 0x0b,
+	0x96, 0xa0, 0x60, 0xef, 0x59, 0xae, 0xc7, 0x77, 0x71, 0x8c, 0x10, 0xdf, 0x9b, 0x4e, 0xdc, 0x1d,
+	0x3b, 0xbe, 0xe7, 0xe0, 0x6c, 0x37, 0xa1, 0x3b, 0x6a, 0x42, 0x82, 0xfe, 0x87, 0x8c, 0x9a, 0x04,
+	0x23, 0xf4, 0x87, 0x06, 0xb8, 0xef, 0x3e, 0x84, 0x90, 0x99, 0xd8, 0x7d, 0x12, 0xc1, 0xff, 0xc2,
+	0x2a, 0xf2, 0x1d, 0x38, 0x1f, 0xc9, 0x3c, 0xa8, 0x47, 0xcd, 0xf3, 0x94, 0x28, 0xca, 0xfa, 0x21,
+	0x8f, 0x14, 0xe8, 0x04, 0xac, 0xcb, 0xe7, 0x94, 0xd4, 0xa8, 0x27, 0xd7, 0xbf, 0x86, 0xa7, 0xc1,
+	0x94, 0x2f, 0x34, 0x47, 0xae, 0xab, 0x7f, 0xd6, 0x00, 0x24, 0x8f, 0xe8, 0x25, 0x46, 0x3b, 0xb7,
+	0x0c, 0x10, 0xd0, 0x86, 0xcb, 0x42, 0x1a, 0xa0, 0x67, 0x0b, 0x66, 0x6c, 0x85, 0x7c, 0x13, 0xce,
+	0xb6, 0x5d, 0xaf, 0x1e, 0x06, 0x96, 0xc7, 0x76, 0x69, 0x30, 0x89, 0xa3, 0x66, 0xda, 0xae, 0x77,
+	0x1f, 0xf9, 0xc9, 0x2d, 0x98, 0xda, 0xf1, 0xfd, 0xa6, 0x38, 0x02, 0x23, 0x2b, 0x98, 0x44, 0x5c,
+	0xf3, 0xfd, 0x66, 0xbc, 0x82, 0x09, 0x26, 0xfd, 0x27, 0x19, 0xcc, 0xfb, 0xc8, 0x15, 0x98, 0x38,
+	0x57, 0x60, 0x4e, 0xbe, 0x5f, 0xd5, 0xd5, 0x38, 0x2c, 0x8d, 0x9c, 0x95, 0xab, 0x1b, 0x38, 0x14,
+	0xf7, 0xc9, 0xec, 0x3d, 0xcb, 0xf3, 0x68, 0x0b, 0xd3, 0x1d, 0xc9, 0x6e, 0xcb, 0x45, 0x72, 0x0d,
+	0xe6, 0x91, 0x2c, 0xa0, 0x36, 0x75, 0x7b, 0xca, 0x6c, 0x13, 0xb9, 0x4d, 0x5c, 0x25, 0xdf, 0x80,
+	0x3c, 0x3e, 0x9b, 0x61, 0x9c, 0x53, 0xed, 0x89, 0x3f, 0x5d, 0x20, 0x0b, 0x77, 0xc5, 0xbe, 0x1f,
+	0x34, 0x71, 0x08, 0x4e, 0x65, 0xfd, 0xb6, 0x1f, 0x24, 0x5d, 0xc1, 0x99, 0xf4, 0x5f, 0x68, 0x50,
+	0x92, 0x97, 0xa6, 0x1c, 0x09, 0x8e, 0x99, 0x1c, 0xfd, 0x6c, 0xc8, 0xc4, 0xb3, 0x21, 0xd9, 0xb4,
+	0x64, 0x27, 0x6e, 0x5a, 0x7e, 0xaf, 0xc1, 0x6c, 0x02, 0x58, 0x4a, 0xf6, 0x9d, 0x78, 0xe0, 0xbb,
+	0x0d, 0x39, 0xab, 0x2d, 0x02, 0x3e, 0x49, 0xb7, 0x2a, 0x59, 0xf5, 0xdf, 0x6a, 0x38, 0x33, 0x0c,
+	0xfa, 0x12, 0xb3, 0xeb, 0xc5, 0x7e, 0x98, 0x53, 0x7b, 0xac, 0x04, 0xeb, 0x60, 0xa4, 0x4f, 0xad,
+	0xc1, 0xfa, 0x91, 0x42, 0x2a, 0xf5, 0xa8, 0x53, 0xf5, 0xe5, 0x4f, 0x80, 0x9f, 0x69, 0x40, 0x92,
+	0x18, 0x44, 0x8d, 0x59, 0x84, 0xbc, 0x3a, 0x59, 0x5a, 0x74, 0x91, 0x88, 0x33, 0x55, 0x82, 0x02,
+	0xe3, 0x72, 0x3c, 0xec, 0xc5, 0xa6, 0xcc, 0xe8, 0x9b, 0xbc, 0x02, 0x85, 0x44, 0x7d, 0x19, 0xd9,
+	0x8a, 0x27, 0xb5, 0x25, 0x9e, 0x1b, 0x14, 0x73, 0x2c, 0x1b, 0xa6, 0x26, 0xcf, 0x86, 0x3f, 0x6a,
+	0x38, 0xe1, 0x0d, 0xf9, 0x18, 0xd3, 0xe1, 0x55, 0x28, 0x2a, 0x8d, 0x2a, 0x21, 0x2e, 0x8f, 0xc3,
+	0x1b, 0x7f, 0x00, 0x8a, 0x98, 0x4f, 0x2d, 0x2f, 0xd6, 0xbf, 0x98, 0x87, 0x69, 0x81, 0x99, 0xec,
+	0x43, 0x4e, 0xbe, 0xaa, 0x93, 0x11, 0x98, 0x86, 0x1f, 0xef, 0x4b, 0x57, 0xc6, 0x50, 0x49, 0x65,
+	0xfa, 0xa5, 0x1f, 0xfc, 0xe5, 0x1f, 0xef, 0x65, 0x4a, 0x64, 0xd1, 0x18, 0xfa, 0xe1, 0x40, 0xbe,
+	0xd8, 0x93, 0x1f, 0x6a, 0x50, 0x8c, 0x9e, 0xc9, 0xc8, 0xb5, 0x34, 0xb1, 0x03, 0xcf, 0xf9, 0xa5,
+	0xd5, 0xf1, 0x84, 0x08, 0xe1, 0x29, 0x01, 0xe1, 0x22, 0xb9, 0x30, 0x02, 0x42, 0xa4, 0xf7, 0x67,
+	0x1a, 0x14, 0x14, 0x2b, 0xb9, 0x3a, 0x46, 0xb6, 0xc2, 0x70, 0x6d, 0x2c, 0x1d, 0x42, 0xa8, 0x0a,
+	0x08, 0xcf, 0x90, 0xa7, 0x0f, 0x81, 0x60, 0xbc, 0x15, 0x3b, 0x81, 0x6f, 0x93, 0x9f, 0x6b, 0x90,
+	0x93, 0x2f, 0x04, 0xa9, 0x01, 0x49, 0x3c, 0x50, 0xa4, 0x06, 0x24, 0xf9, 0xcc, 0xa0, 0x3f, 0x2f,
+	0xa0, 0xac, 0x93, 0x67, 0x8f, 0x0c, 0xc5, 0xc0, 0x97, 0x96, 0xf7, 0x35, 0x28, 0xa8, 0x37, 0xf8,
+	0x54, 0x17, 0x0d, 0xfc, 0xb6, 0x91, 0xea, 0xa2, 0xc1, 0xc7, 0x7c, 0xfd, 0x96, 0xc0, 0xf5, 0x55,
+	0x72, 0xe3, 0x18, 0xb8, 0xb8, 0x8c, 0x7a, 0xcb, 0x6f, 0x90, 0x0f, 0x35, 0x98, 0x1f, 0x78, 0x57,
+	0x21, 0x6b, 0x29, 0x9a, 0x47, 0xbf, 0xef, 0x94, 0x2a, 0x47, 0x25, 0x47, 0xbc, 0xcf, 0x09, 0xbc,
+	0x55, 0x62, 0x0c, 0xe3, 0xed, 0x4f, 0xc8, 0xc6, 0x5b, 0xd1, 0xff, 0x91, 0x1b, 0x7f, 0xac, 0x01,
+	0xf4, 0x47, 0x72, 0xb2, 0x3a, 0x4e, 0x6f, 0x84, 0xf0, 0xe9, 0x23, 0x50, 0x22, 0xb8, 0xcb, 0x02,
+	0x5c, 0x99, 0x2c, 0x1f, 0x06, 0x8e, 0xfc, 0x54, 0x83, 0x69, 0x31, 0x03, 0x93, 0xa7, 0x52, 0x13,
+	0xb9, 0x3f, 0x8f, 0x97, 0x2e, 0x1f, 0x4e, 0x34, 0xde, 0x2f, 0x69, 0x71, 0xec, 0x08, 0x0c, 0x0c,
+	0xa6, 0xc5, 0x10, 0x9a, 0x0a, 0x26, 0x3e, 0xe8, 0xa6, 0x82, 0x49, 0xcc, 0xbd, 0xfa, 0x8a, 0x00,
+	0xb3, 0x44, 0x9e, 0x1c, 0x06, 0x23, 0x27, 0xdb, 0x7d, 0xc8, 0xe1, 0xac, 0x95, 0x7a, 0xc8, 0xe2,
+	0x13, 0x66, 0xfa, 0x21, 0x4b, 0x0c, 0x9c, 0x87, 0x55, 0x3d, 0x39, 0xc9, 0x91, 0x77, 0xa0, 0x10,
+	0xcd, 0x59, 0xa9, 0x67, 0x29, 0x39, 0xa4, 0xa5, 0x9f, 0xa5, 0x81, 0x71, 0x48, 0xd7, 0x85, 0xfa,
+	0x65, 0x52, 0x1a, 0xa1, 0x5e, 0x29, 0x7d, 0x4f, 0x83, 0x3c, 0xf6, 0x2b, 0x24, 0xcd, 0xaa, 0x64,
+	0x6f, 0x58, 0xba, 0x3a, 0x8e, 0x0c, 0xd5, 0xdf, 0x14, 0xea, 0x6f, 0x90, 0xea, 0xd1, 0x53, 0x40,
+	0x35, 0x3c, 0x0f, 0x34, 0x98, 0x4b, 0x36, 0x53, 0xe4, 0xff, 0xd3, 0xd2, 0x6e, 0x54, 0xff, 0x5a,
+	0x5a, 0x3b, 0x22, 0x35, 0x42, 0xdd, 0x10, 0x50, 0x6f, 0x91, 0x9b, 0xc7, 0xc8, 0x56, 0x29, 0xa9,
+	0xae, 0x20, 0xff, 0x52, 0x83, 0xf9, 0x81, 0x1b, 0x3f, 0xb5, 0xf6, 0x8c, 0xee, 0xbe, 0x52, 0x6b,
+	0x4f, 0x4a, 0x23, 0xa1, 0x5f, 0x17, 0xa8, 0x2f, 0x13, 0xdd, 0x48, 0xf9, 0x35, 0x3e, 0x1a, 0xbb,
+	0x58, 0xed, 0xd5, 0x8f, 0x1f, 0x96, 0xb5, 0x4f, 0x1e, 0x96, 0xb5, 0xbf, 0x3f, 0x2c, 0x6b, 0xef,
+	0x3e, 0x2a, 0x9f, 0xf9, 0xe4, 0x51, 0xf9, 0xcc, 0x67, 0x8f, 0xca, 0x67, 0xbe, 0x57, 0x69, 0xb8,
+	0xe1, 0x5e, 0x77, 0xa7, 0x62, 0xfb, 0x6d, 0x21, 0x67, 0x4d, 0xe5, 0x86, 0x94, 0xfa, 0x66, 0x5f,
+	0x6e, 0x78, 0xd0, 0xa1, 0x6c, 0x27, 0x27, 0x1e, 0x7b, 0x6e, 0xfc, 0x37, 0x00, 0x00, 0xff, 0xff,
+	0x36, 0xe7, 0x13, 0xee, 0x23, 0x21, 0x00, 0x00,
 }
 
 // Reference imports to suppress errors if they are not otherwise used.
@@ -1707,6 +2289,12 @@ type QueryClient interface {
 	Supply(ctx context.Context, in *QuerySupplyRequest, opts ...grpc.CallOption) (*QuerySupplyResponse, error)
 	// Security returns the bonded stake, native and by provider.
 	Security(ctx context.Context, in *QuerySecurityRequest, opts ...grpc.CallOption) (*QuerySecurityResponse, error)
+	// Rewards returns a provider's rewards by denom, and where they are sent.
+	Rewards(ctx context.Context, in *QueryRewardsRequest, opts ...grpc.CallOption) (*QueryRewardsResponse, error)
+	// PendingRewards returns a provider's rewards that wait to be sent, by denom and validator.
+	PendingRewards(ctx context.Context, in *QueryPendingRewardsRequest, opts ...grpc.CallOption) (*QueryPendingRewardsResponse, error)
+	// RewardTransfers returns the transfers of rewards in flight.
+	RewardTransfers(ctx context.Context, in *QueryRewardTransfersRequest, opts ...grpc.CallOption) (*QueryRewardTransfersResponse, error)
 }
 
 type queryClient struct {
@@ -1816,6 +2404,33 @@ func (c *queryClient) Security(ctx context.Context, in *QuerySecurityRequest, op
 	return out, nil
 }
 
+func (c *queryClient) Rewards(ctx context.Context, in *QueryRewardsRequest, opts ...grpc.CallOption) (*QueryRewardsResponse, error) {
+	out := new(QueryRewardsResponse)
+	err := c.cc.Invoke(ctx, "/mesh.consumer.v1.Query/Rewards", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryClient) PendingRewards(ctx context.Context, in *QueryPendingRewardsRequest, opts ...grpc.CallOption) (*QueryPendingRewardsResponse, error) {
+	out := new(QueryPendingRewardsResponse)
+	err := c.cc.Invoke(ctx, "/mesh.consumer.v1.Query/PendingRewards", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryClient) RewardTransfers(ctx context.Context, in *QueryRewardTransfersRequest, opts ...grpc.CallOption) (*QueryRewardTransfersResponse, error) {
+	out := new(QueryRewardTransfersResponse)
+	err := c.cc.Invoke(ctx, "/mesh.consumer.v1.Query/RewardTransfers", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // QueryServer is the server API for Query service.
 type QueryServer interface {
 	// Params returns the parameters.
@@ -1840,6 +2455,12 @@ type QueryServer interface {
 	Supply(context.Context, *QuerySupplyRequest) (*QuerySupplyResponse, error)
 	// Security returns the bonded stake, native and by provider.
 	Security(context.Context, *QuerySecurityRequest) (*QuerySecurityResponse, error)
+	// Rewards returns a provider's rewards by denom, and where they are sent.
+	Rewards(context.Context, *QueryRewardsRequest) (*QueryRewardsResponse, error)
+	// PendingRewards returns a provider's rewards that wait to be sent, by denom and validator.
+	PendingRewards(context.Context, *QueryPendingRewardsRequest) (*QueryPendingRewardsResponse, error)
+	// RewardTransfers returns the transfers of rewards in flight.
+	RewardTransfers(context.Context, *QueryRewardTransfersRequest) (*QueryRewardTransfersResponse, error)
 }
 
 // UnimplementedQueryServer can be embedded to have forward compatible implementations.
@@ -1878,6 +2499,15 @@ func (*UnimplementedQueryServer) Supply(ctx context.Context, req *QuerySupplyReq
 }
 func (*UnimplementedQueryServer) Security(ctx context.Context, req *QuerySecurityRequest) (*QuerySecurityResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Security not implemented")
+}
+func (*UnimplementedQueryServer) Rewards(ctx context.Context, req *QueryRewardsRequest) (*QueryRewardsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Rewards not implemented")
+}
+func (*UnimplementedQueryServer) PendingRewards(ctx context.Context, req *QueryPendingRewardsRequest) (*QueryPendingRewardsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method PendingRewards not implemented")
+}
+func (*UnimplementedQueryServer) RewardTransfers(ctx context.Context, req *QueryRewardTransfersRequest) (*QueryRewardTransfersResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method RewardTransfers not implemented")
 }
 
 func RegisterQueryServer(s grpc1.Server, srv QueryServer) {
@@ -2082,6 +2712,60 @@ func _Query_Security_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Query_Rewards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QueryRewardsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).Rewards(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.consumer.v1.Query/Rewards",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).Rewards(ctx, req.(*QueryRewardsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Query_PendingRewards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QueryPendingRewardsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).PendingRewards(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.consumer.v1.Query/PendingRewards",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).PendingRewards(ctx, req.(*QueryPendingRewardsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Query_RewardTransfers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QueryRewardTransfersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).RewardTransfers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.consumer.v1.Query/RewardTransfers",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).RewardTransfers(ctx, req.(*QueryRewardTransfersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 var Query_serviceDesc = _Query_serviceDesc
 var _Query_serviceDesc = grpc.ServiceDesc{
 	ServiceName: "mesh.consumer.v1.Query",
@@ -2130,6 +2814,18 @@ var _Query_serviceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Security",
 			Handler:    _Query_Security_Handler,
+		},
+		{
+			MethodName: "Rewards",
+			Handler:    _Query_Rewards_Handler,
+		},
+		{
+			MethodName: "PendingRewards",
+			Handler:    _Query_PendingRewards_Handler,
+		},
+		{
+			MethodName: "RewardTransfers",
+			Handler:    _Query_RewardTransfers_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
@@ -3362,6 +4058,455 @@ func (m *QuerySecurityResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *QueryRewardsRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryRewardsRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryRewardsRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *RewardInfo) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *RewardInfo) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *RewardInfo) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size, err := m.Book.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x22
+	{
+		size := m.MinTransfer.Size()
+		i -= size
+		if _, err := m.MinTransfer.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if m.Registered {
+		i--
+		if m.Registered {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryRewardsResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryRewardsResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryRewardsResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size, err := m.Work.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x2a
+	if len(m.Rewards) > 0 {
+		for iNdEx := len(m.Rewards) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Rewards[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintQuery(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x22
+		}
+	}
+	if len(m.RewardReceiver) > 0 {
+		i -= len(m.RewardReceiver)
+		copy(dAtA[i:], m.RewardReceiver)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.RewardReceiver)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.RewardChannel) > 0 {
+		i -= len(m.RewardChannel)
+		copy(dAtA[i:], m.RewardChannel)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.RewardChannel)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.RewardAccount) > 0 {
+		i -= len(m.RewardAccount)
+		copy(dAtA[i:], m.RewardAccount)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.RewardAccount)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryPendingRewardsRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryPendingRewardsRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryPendingRewardsRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintQuery(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *PendingReward) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *PendingReward) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *PendingReward) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.Validator) > 0 {
+		i -= len(m.Validator)
+		copy(dAtA[i:], m.Validator)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.Validator)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Denom) > 0 {
+		i -= len(m.Denom)
+		copy(dAtA[i:], m.Denom)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.Denom)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryPendingRewardsResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryPendingRewardsResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryPendingRewardsResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintQuery(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Rewards) > 0 {
+		for iNdEx := len(m.Rewards) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Rewards[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintQuery(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryRewardTransfersRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryRewardTransfersRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryRewardTransfersRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintQuery(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *RewardTransferInfo) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *RewardTransferInfo) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *RewardTransferInfo) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Amount.Size()
+		i -= size
+		if _, err := m.Amount.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x22
+	{
+		size, err := m.Transfer.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintQuery(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if m.Sequence != 0 {
+		i = encodeVarintQuery(dAtA, i, uint64(m.Sequence))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Channel) > 0 {
+		i -= len(m.Channel)
+		copy(dAtA[i:], m.Channel)
+		i = encodeVarintQuery(dAtA, i, uint64(len(m.Channel)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryRewardTransfersResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryRewardTransfersResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryRewardTransfersResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Pagination != nil {
+		{
+			size, err := m.Pagination.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintQuery(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Transfers) > 0 {
+		for iNdEx := len(m.Transfers) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Transfers[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintQuery(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
 func encodeVarintQuery(dAtA []byte, offset int, v uint64) int {
 	offset -= sovQuery(v)
 	base := offset
@@ -3821,6 +4966,183 @@ func (m *QuerySecurityResponse) Size() (n int) {
 			l = e.Size()
 			n += 1 + l + sovQuery(uint64(l))
 		}
+	}
+	return n
+}
+
+func (m *QueryRewardsRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *RewardInfo) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	if m.Registered {
+		n += 2
+	}
+	l = m.MinTransfer.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	l = m.Book.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	return n
+}
+
+func (m *QueryRewardsResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.RewardAccount)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	l = len(m.RewardChannel)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	l = len(m.RewardReceiver)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	if len(m.Rewards) > 0 {
+		for _, e := range m.Rewards {
+			l = e.Size()
+			n += 1 + l + sovQuery(uint64(l))
+		}
+	}
+	l = m.Work.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	return n
+}
+
+func (m *QueryPendingRewardsRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *PendingReward) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Denom)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	l = len(m.Validator)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	l = m.Amount.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	return n
+}
+
+func (m *QueryPendingRewardsResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Rewards) > 0 {
+		for _, e := range m.Rewards {
+			l = e.Size()
+			n += 1 + l + sovQuery(uint64(l))
+		}
+	}
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *QueryRewardTransfersRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	return n
+}
+
+func (m *RewardTransferInfo) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Channel)
+	if l > 0 {
+		n += 1 + l + sovQuery(uint64(l))
+	}
+	if m.Sequence != 0 {
+		n += 1 + sovQuery(uint64(m.Sequence))
+	}
+	l = m.Transfer.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	l = m.Amount.Size()
+	n += 1 + l + sovQuery(uint64(l))
+	return n
+}
+
+func (m *QueryRewardTransfersResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Transfers) > 0 {
+		for _, e := range m.Transfers {
+			l = e.Size()
+			n += 1 + l + sovQuery(uint64(l))
+		}
+	}
+	if m.Pagination != nil {
+		l = m.Pagination.Size()
+		n += 1 + l + sovQuery(uint64(l))
 	}
 	return n
 }
@@ -7182,6 +8504,1294 @@ func (m *QuerySecurityResponse) Unmarshal(dAtA []byte) error {
 			}
 			m.VirtualByProvider = append(m.VirtualByProvider, ProviderSecurity{})
 			if err := m.VirtualByProvider[len(m.VirtualByProvider)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryRewardsRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryRewardsRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryRewardsRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *RewardInfo) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: RewardInfo: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: RewardInfo: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Registered", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Registered = bool(v != 0)
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field MinTransfer", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.MinTransfer.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Book", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Book.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryRewardsResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryRewardsResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryRewardsResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RewardAccount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RewardAccount = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RewardChannel", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RewardChannel = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RewardReceiver", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RewardReceiver = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Rewards", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Rewards = append(m.Rewards, RewardInfo{})
+			if err := m.Rewards[len(m.Rewards)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Work", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Work.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryPendingRewardsRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryPendingRewardsRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryPendingRewardsRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageRequest{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *PendingReward) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: PendingReward: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: PendingReward: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Denom", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Denom = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Validator", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Validator = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryPendingRewardsResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryPendingRewardsResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryPendingRewardsResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Rewards", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Rewards = append(m.Rewards, PendingReward{})
+			if err := m.Rewards[len(m.Rewards)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageResponse{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryRewardTransfersRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryRewardTransfersRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryRewardTransfersRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageRequest{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *RewardTransferInfo) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: RewardTransferInfo: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: RewardTransferInfo: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Channel", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Channel = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Sequence", wireType)
+			}
+			m.Sequence = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Sequence |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Transfer", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Transfer.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Amount", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Amount.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipQuery(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryRewardTransfersResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowQuery
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryRewardTransfersResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryRewardTransfersResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Transfers", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Transfers = append(m.Transfers, RewardTransferInfo{})
+			if err := m.Transfers[len(m.Transfers)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pagination", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowQuery
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthQuery
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthQuery
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Pagination == nil {
+				m.Pagination = &query.PageResponse{}
+			}
+			if err := m.Pagination.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex
