@@ -25,6 +25,7 @@ import (
 	"github.com/cosmos/cosmos-sdk/x/auth"
 	authkeeper "github.com/cosmos/cosmos-sdk/x/auth/keeper"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
+	vestingtypes "github.com/cosmos/cosmos-sdk/x/auth/vesting/types"
 	"github.com/cosmos/cosmos-sdk/x/bank"
 	bankkeeper "github.com/cosmos/cosmos-sdk/x/bank/keeper"
 	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
@@ -232,6 +233,7 @@ func newBareFixture(tb testing.TB) *fixture {
 		slashing.AppModuleBasic{}, evidence.AppModuleBasic{}, mint.AppModuleBasic{},
 	)
 	types.RegisterInterfaces(enc.InterfaceRegistry)
+	vestingtypes.RegisterInterfaces(enc.InterfaceRegistry)
 	cdc := enc.Codec
 	service := func(key string) *storetypes.KVStoreKey { return keys[key] }
 	f := &fixture{
