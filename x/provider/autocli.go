@@ -83,6 +83,18 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 					RpcMethod: "Debts", Use: "debts", Short: "List delegators that owe what was slashed, the longest waiting first",
 					Example: "debts --page-limit 10",
 				},
+				{
+					RpcMethod: "Rewards", Use: "rewards [delegator] [consumer-id]", Short: "List what a delegator can withdraw of consumers' rewards",
+					Example: "rewards osmo1... 07-tendermint-0",
+					PositionalArgs: []*autocliv1.PositionalArgDescriptor{
+						{ProtoField: "delegator"}, {ProtoField: "consumer_id", Optional: true},
+					},
+				},
+				{
+					RpcMethod: "ConsumerRewards", Use: "consumer-rewards [consumer-id]",
+					Short:   "Show what became of a consumer's rewards: received, withdrawn, claimable, dust",
+					Example: "consumer-rewards 07-tendermint-0", PositionalArgs: args("consumer_id"),
+				},
 				{RpcMethod: "Shortfalls", Use: "shortfalls", Short: "List debts that nothing was left to pay"},
 				{
 					RpcMethod: "Heights", Use: "heights [consumer-id]", Short: "List which height of a consumer was known when",
@@ -104,6 +116,26 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 					Short:          "Take cross-stake back; it is free after the consumer's unbonding period",
 					Example:        "cross-unstake 07-tendermint-0 axelarvaloper1... 1000000uosmo --from alice",
 					PositionalArgs: args("consumer_id", "validator", "amount"),
+				},
+				{
+					RpcMethod: "CrossRedelegate", Use: "cross-redelegate [consumer-id] [from] [to] [amount]",
+					Short:          "Move cross-stake to another validator of the same consumer, with effect at once",
+					Example:        "cross-redelegate 07-tendermint-0 axelarvaloper1... axelarvaloper1... 1000000uosmo --from alice",
+					PositionalArgs: args("consumer_id", "from", "to", "amount"),
+				},
+				{
+					RpcMethod: "WithdrawRewards", Use: "withdraw-rewards [consumer-id] [validator]",
+					Short: "Take what cross-stake on a consumer has earned, with one of its validators or all",
+					Long: "Take what cross-stake on a consumer has earned, with one of its validators or all. It is paid in vouchers of the\n" +
+						"consumer's tokens; with --receiver they are sent on to an address on the consumer.",
+					Example: "withdraw-rewards 07-tendermint-0 --from alice\n" +
+						"withdraw-rewards 07-tendermint-0 axelarvaloper1... --receiver axelar1... --from alice",
+					PositionalArgs: []*autocliv1.PositionalArgDescriptor{
+						{ProtoField: "consumer_id"}, {ProtoField: "validator", Optional: true},
+					},
+					FlagOptions: map[string]*autocliv1.FlagOptions{
+						"receiver": {Name: "receiver", Usage: "address on the consumer to send it to"},
+					},
 				},
 				{
 					RpcMethod: "PauseConsumer", Use: "pause-consumer [consumer-id]",

@@ -32,6 +32,7 @@ func (k *Keeper) EndBlocker(ctx context.Context) error {
 	}{
 		{"batch epochs", func(ctx sdk.Context) error { return k.runBatchEpochs(ctx, consumers) }},
 		{"executions", func(ctx sdk.Context) error { return k.runExecutions(ctx, max(steps/20, 20)) }},
+		{"redelegations", func(ctx sdk.Context) error { return k.runDepartures(ctx, max(steps/40, 10)) }},
 		{"slashes", func(ctx sdk.Context) error { return k.runSlashQueue(ctx, max(steps/10, 20)) }},
 		{"batch clocks", func(ctx sdk.Context) error { return k.runBatchQueue(ctx, max(steps/20, 20)) }},
 		{"winding down", func(ctx sdk.Context) error { return k.runWindingDown(ctx, consumers, max(steps/20, 1)) }},
@@ -50,6 +51,7 @@ func (k *Keeper) EndBlocker(ctx context.Context) error {
 		}},
 		{"evaluations", func(ctx sdk.Context) error { return k.runMarked(ctx, quarter+spare) }},
 		{"flows", func(ctx sdk.Context) error { return k.pruneFlows(ctx, max(steps/10, 10)) }},
+		{"reward sweep", func(ctx sdk.Context) error { return k.runRewardSweep(ctx, maxSweptBalances) }},
 		{"epoch", func(ctx sdk.Context) error { return k.runEpoch(ctx, params, consumers) }},
 		{"updates", func(ctx sdk.Context) error { return k.runOutbox(ctx, consumers, max(steps, 500)) }},
 	}

@@ -16,15 +16,15 @@ import (
 // joinBatch adds tokens with their budget, which leave a pool, to the consumer's present batch for the validator, and
 // returns the claim. A batch that is worth so little per share that the tokens would mint none is left alone; another is
 // opened.
-func (k *Keeper) joinBatch(ctx context.Context, l *ledger, from types.Pool, tokens, budget sdkmath.Int) (*ref, error) {
+func (k *Keeper) joinBatch(ctx context.Context, l *ledger, from types.Pool, tokens, budget sdkmath.Int, redelegated bool) (*ref, error) {
 	clientID, validator := from.ClientId, from.Validator
-	r, err := k.openBatch(ctx, l, clientID, validator, false)
+	r, err := k.openBatch(ctx, l, clientID, validator, redelegated, false)
 	if err != nil {
 		return nil, err
 	}
 	shares, err := r.pool.SharesForStake(tokens)
 	if errors.Is(err, types.ErrPoolClosed) || errors.Is(err, types.ErrAmountTooSmall) || errors.Is(err, types.ErrAmountTooLarge) {
-		if r, err = k.openBatch(ctx, l, clientID, validator, true); err != nil {
+		if r, err = k.openBatch(ctx, l, clientID, validator, redelegated, true); err != nil {
 			return nil, err
 		}
 		shares, err = r.pool.SharesForStake(tokens)
@@ -46,12 +46,12 @@ func (k *Keeper) joinBatch(ctx context.Context, l *ledger, from types.Pool, toke
 
 // openBatch returns the delegator's part of the batch that unstakes join now, empty if it has none. The batch is created
 // if there is none in the consumer's present batch epoch, or if another is wanted.
-func (k *Keeper) openBatch(ctx context.Context, l *ledger, clientID string, validator []byte, another bool) (*ref, error) {
+func (k *Keeper) openBatch(ctx context.Context, l *ledger, clientID string, validator []byte, redelegated, another bool) (*ref, error) {
 	pairing, err := k.Pairings.Get(ctx, clientID)
 	if err != nil {
 		return nil, err
 	}
-	key := collections.Join3(clientID, validator, pairing.BatchEpoch)
+	key := openBatchKey(clientID, validator, pairing.BatchEpoch, redelegated)
 	id, found, err := getOr(ctx, k.OpenBatches, key)
 	if err != nil {
 		return nil, err
@@ -75,7 +75,9 @@ func (k *Keeper) openBatch(ctx context.Context, l *ledger, clientID string, vali
 	}
 	pool := types.NewPool(clientID, validator, sdkmath.LegacyZeroDec())
 	pool.Kind = types.POOL_KIND_BATCH
-	pool.Batch = &types.Batch{Epoch: pairing.BatchEpoch, ClosesAt: pairing.BatchEpochEnd, Unbonding: pairing.EffectiveUnbonding}
+	pool.Batch = &types.Batch{
+		Epoch: pairing.BatchEpoch, ClosesAt: pairing.BatchEpochEnd, Unbonding: pairing.EffectiveUnbonding, Redelegated: redelegated,
+	}
 	if err := k.OpenBatches.Set(ctx, key, id); err != nil {
 		return nil, err
 	}
@@ -93,6 +95,15 @@ func (k *Keeper) openBatch(ctx context.Context, l *ledger, clientID string, vali
 	return r, nil
 }
 
+// openBatchKey is the key of the batch of an epoch that unstakes join, or redelegations: their claims are kept apart.
+func openBatchKey(clientID string, validator []byte, epoch uint64, redelegated bool) clientValID {
+	id := epoch << 1
+	if redelegated {
+		id++
+	}
+	return collections.Join3(clientID, validator, id)
+}
+
 // dropBatch removes the indices of a batch that nobody has a claim on any more.
 func (k *Keeper) dropBatch(ctx context.Context, id uint64, pool types.Pool) error {
 	key := collections.Join3(pool.ClientId, pool.Validator, id)
@@ -107,7 +118,7 @@ func (k *Keeper) dropBatch(ctx context.Context, id uint64, pool types.Pool) erro
 			return err
 		}
 	}
-	openKey := collections.Join3(pool.ClientId, pool.Validator, pool.Batch.Epoch)
+	openKey := openBatchKey(pool.ClientId, pool.Validator, pool.Batch.Epoch, pool.Batch.Redelegated)
 	open, found, err := getOr(ctx, k.OpenBatches, openKey)
 	if err != nil || !found || open != id {
 		return err
@@ -171,7 +182,7 @@ func (k *Keeper) closeBatch(ctx context.Context, id uint64, pool types.Pool) err
 	b := pool.Batch
 	b.Closed, b.Session, b.Seq = true, pairing.Session, pairing.LastSeq+1
 	b.Unbonding = max(b.Unbonding, pairing.EffectiveUnbonding)
-	openKey := collections.Join3(pool.ClientId, pool.Validator, b.Epoch)
+	openKey := openBatchKey(pool.ClientId, pool.Validator, b.Epoch, b.Redelegated)
 	open, found, err := getOr(ctx, k.OpenBatches, openKey)
 	if err != nil {
 		return err
@@ -210,10 +221,12 @@ func (k *Keeper) startBatch(ctx context.Context, id uint64, pool *types.Pool, at
 
 // matureBatch makes a batch's lien fall and queues its members for evaluation.
 func (k *Keeper) matureBatch(ctx context.Context, id uint64, pool types.Pool) error {
-	pool.Batch.Matured = true
-	if err := k.addToBatches(ctx, pool.ClientId, pool.Tokens.Neg()); err != nil {
-		return err
+	if pool.IsLeaving() {
+		if err := k.addToBatches(ctx, pool.ClientId, pool.Tokens.Neg()); err != nil {
+			return err
+		}
 	}
+	pool.Batch.Matured = true
 	if err := k.WaitingBatches.Remove(ctx, collections.Join3(pool.ClientId, pool.Validator, id)); err != nil {
 		return err
 	}

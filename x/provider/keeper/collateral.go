@@ -28,6 +28,8 @@ type ref struct {
 	isNew bool
 	// tokensBefore is T as stored: a change of an active pool's T touches the validator.
 	tokensBefore sdkmath.Int
+	// sharesBefore is s as stored, nil for a new position: a change settles rewards.
+	sharesBefore sdkmath.Int
 }
 
 // value is what the position is worth.
@@ -35,6 +37,9 @@ func (r *ref) value() sdkmath.Int { return r.pool.ValueOf(r.pos.Shares) }
 
 // counts says whether the position is part of liens and budgets: what a matured batch holds does not.
 func (r *ref) counts() bool { return r.pos.Shares.IsPositive() && !r.pool.IsMatured() }
+
+// redelegated says whether the claim's stake is on another validator: there its lien counts.
+func (r *ref) redelegated() bool { return r.pool.IsBatch() && r.pool.Batch.Redelegated }
 
 // active says whether the position counts on the consumer.
 func (r *ref) active() bool { return r.pos.Shares.IsPositive() && !r.pool.IsBatch() }
@@ -75,7 +80,7 @@ func (l *ledger) collateral() sdkmath.Int { return l.bonded.Add(l.held) }
 func (l *ledger) liens() []lien {
 	var liens []lien
 	for _, r := range l.refs {
-		if !r.counts() {
+		if !r.counts() || r.redelegated() {
 			continue
 		}
 		i := slices.IndexFunc(liens, func(x lien) bool { return x.clientID == r.pool.ClientId })
@@ -206,7 +211,7 @@ func (k *Keeper) load(ctx context.Context, delAddr sdk.AccAddress) (*ledger, err
 	}
 	rng := collections.NewPrefixedPairRange[sdk.AccAddress, uint64](delAddr)
 	err = k.Positions.Walk(ctx, rng, func(key delegatorPool, pos types.Position) (bool, error) {
-		l.refs = append(l.refs, &ref{id: key.K2(), pos: pos})
+		l.refs = append(l.refs, &ref{id: key.K2(), pos: pos, sharesBefore: pos.Shares})
 		return false, nil
 	})
 	if err != nil {
@@ -267,7 +272,7 @@ func (k *Keeper) save(ctx context.Context, l *ledger) error {
 				return err
 			}
 		}
-		if r.pool.IsBatch() && !r.pool.IsMatured() {
+		if r.pool.IsLeaving() {
 			if err := k.addToBatches(ctx, r.pool.ClientId, r.pool.Tokens.Sub(r.tokensBefore)); err != nil {
 				return err
 			}
@@ -290,6 +295,11 @@ func (k *Keeper) save(ctx context.Context, l *ledger) error {
 
 func (k *Keeper) savePosition(ctx context.Context, delAddr sdk.AccAddress, r *ref) error {
 	r.posDirty = false
+	if len(r.pool.Rewards) > 0 {
+		if err := k.accrueRewards(ctx, delAddr, r); err != nil {
+			return err
+		}
+	}
 	key, member := collections.Join(delAddr, r.id), collections.Join(r.id, delAddr)
 	if !r.pos.Shares.IsPositive() {
 		if r.isNew {

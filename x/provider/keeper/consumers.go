@@ -148,6 +148,9 @@ func (k *Keeper) addConsumer(ctx sdk.Context, cfg types.ConsumerConfig) error {
 	if err := k.recordHeight(ctx, cfg.ClientId, pairing); err != nil {
 		return err
 	}
+	if err := k.RewardAccounts.Set(ctx, types.RewardAccount(cfg.ClientId), cfg.ClientId); err != nil {
+		return err
+	}
 	k.emit(ctx, &types.EventConsumerAdded{ConsumerId: cfg.ClientId, ChainId: cfg.ChainId, Session: pairing.Session.Provider})
 	return nil
 }
@@ -281,6 +284,9 @@ func (k *Keeper) windDown(ctx sdk.Context, consumer types.Consumer, limit int) e
 	}
 	left, err := firstKeys(ctx, k.Batches, collections.NewPrefixedTripleRange[string, []byte, uint64](clientID), 1)
 	if err != nil || len(left) > 0 {
+		return err
+	}
+	if more, err := k.dropMoved(ctx, clientID, max(limit, 1)); err != nil || more {
 		return err
 	}
 	if err := k.closeChannel(ctx, clientID); err != nil {

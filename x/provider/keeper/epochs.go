@@ -32,6 +32,7 @@ func (k *Keeper) runEpoch(ctx sdk.Context, params types.Params, consumers []type
 		return err
 	}
 	k.attempt(ctx, "native ratio", "", k.adjustNativeRatio)
+	k.attempt(ctx, "reward sweep", "", func(ctx sdk.Context) error { return k.startRewardSweep(ctx) })
 	for _, c := range consumers {
 		k.attempt(ctx, "consumer epoch", c.Config.ClientId, func(ctx sdk.Context) error {
 			return k.endConsumerEpoch(ctx, c.Config.ClientId)

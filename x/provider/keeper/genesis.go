@@ -86,6 +86,9 @@ func (k *Keeper) InitGenesis(ctx context.Context, g types.GenesisState) error {
 	if err := k.initSlashes(ctx, g); err != nil {
 		return err
 	}
+	if err := k.initRewards(ctx, g); err != nil {
+		return err
+	}
 	for _, o := range g.Outbox {
 		if err := k.Outbox.Set(ctx, collections.Join(o.ClientId, o.Validator), o.Entry); err != nil {
 			return err
@@ -124,6 +127,9 @@ func (k *Keeper) initQueues(ctx context.Context, g types.GenesisState) error {
 			return err
 		}
 	}
+	if err := k.initMoved(ctx, &g); err != nil {
+		return err
+	}
 	for _, e := range g.Executions {
 		if err := k.Executions.Set(ctx, collections.Join3(e.ClientId, e.Validator, e.Id), e); err != nil {
 			return err
@@ -158,7 +164,7 @@ func (k *Keeper) initPool(ctx context.Context, id uint64, pool types.Pool) error
 	switch {
 	case !b.Closed && !b.Converted:
 		// Ids rise: of two open batches of one epoch the later one is joined, as before the export.
-		return k.OpenBatches.Set(ctx, collections.Join3(pool.ClientId, pool.Validator, b.Epoch), id)
+		return k.OpenBatches.Set(ctx, openBatchKey(pool.ClientId, pool.Validator, b.Epoch, b.Redelegated), id)
 	case b.Closed && !b.Matured && b.ExecutedHeight.IsZero():
 		return k.WaitingBatches.Set(ctx, key)
 	}
@@ -250,6 +256,9 @@ func (k *Keeper) ExportGenesis(ctx context.Context) (*types.GenesisState, error)
 	if err := k.exportSlashes(ctx, g); err != nil {
 		return nil, err
 	}
+	if err := k.exportRewards(ctx, g); err != nil {
+		return nil, err
+	}
 	return g, k.exportQueues(ctx, g)
 }
 
@@ -298,6 +307,9 @@ func (k *Keeper) exportQueues(ctx context.Context, g *types.GenesisState) (err e
 		return false, nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := k.exportMoved(ctx, g); err != nil {
 		return err
 	}
 	g.Flows, err = k.Flow.Export(ctx)

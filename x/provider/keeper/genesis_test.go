@@ -46,6 +46,8 @@ func TestGenesisMidFlight(t *testing.T) {
 	f.Epoch()
 	require.NoError(t, c.Unstake(us[0], 1, 50))
 	require.NoError(t, d.Unstake(us[0], 1, 50))
+	require.NoError(t, c.Redelegate(us[0], 1, 2, 20))
+	require.NoError(t, f.Provider.Departures.Set(f.Ctx, poolKey(client, 1), uint64(f.Ctx.BlockTime().UnixNano())))
 	_, err := f.Msgs.RetireChannel(f.Ctx, &types.MsgRetireChannel{Authority: f.Authority, ConsumerId: "d"})
 	require.NoError(t, err)
 	f.Skip(20*24*time.Hour + 20*time.Hour)
@@ -72,6 +74,7 @@ func TestGenesisMidFlight(t *testing.T) {
 	require.NotEmpty(t, g.Flows)
 	require.NotEmpty(t, g.Channels)
 	require.NotEmpty(t, g.Marked)
+	require.NotEmpty(t, g.Moved)
 
 	// Through JSON, as a chain's export goes.
 	bz, err := f.Codec.MarshalJSON(g)
@@ -117,6 +120,12 @@ func TestGenesisRefused(t *testing.T) {
 		"pool without kind":      func(g *types.GenesisState) { g.Pools[0].Pool.Kind = 0 },
 		"batch without clock":    func(g *types.GenesisState) { g.Pools[1].Pool.Batch = nil },
 		"second active pool":     func(g *types.GenesisState) { g.Pools[1].Pool.Kind, g.Pools[1].Pool.Batch = types.POOL_KIND_ACTIVE, nil },
+		"moved of nobody":        func(g *types.GenesisState) { g.Moved = []types.MovedStake{moved(f)}; g.Moved[0].ClientId = "x" },
+		"moved twice":            func(g *types.GenesisState) { g.Moved = []types.MovedStake{moved(f), moved(f)} },
+		"moved to itself":        func(g *types.GenesisState) { g.Moved = []types.MovedStake{moved(f)}; g.Moved[0].To = g.Moved[0].From },
+		"moved nothing":          func(g *types.GenesisState) { g.Moved = []types.MovedStake{moved(f)}; g.Moved[0].Amount = sdkmath.ZeroInt() },
+		"departure of nobody":    func(g *types.GenesisState) { g.Departures = []types.DepartureRecord{{ClientId: "x", From: testutil.Operator(1), Before: f.Ctx.BlockTime()}} },
+		"departure without time": func(g *types.GenesisState) { g.Departures = []types.DepartureRecord{{ClientId: client, From: testutil.Operator(1)}} },
 		"position twice":         func(g *types.GenesisState) { g.Positions = append(g.Positions, g.Positions[0]) },
 		"position without pool":  func(g *types.GenesisState) { g.Positions[0].PoolId = 77 },
 		"position in the future": func(g *types.GenesisState) { g.Positions[0].Position.SlashIndex = sdkmath.OneInt() },
@@ -147,4 +156,11 @@ func TestGenesisRefused(t *testing.T) {
 		require.Error(t, g.Validate(), name)
 	}
 	require.NoError(t, types.DefaultGenesis().Validate())
+}
+
+// moved is a redelegation that is not listed yet.
+func moved(f *testutil.Fixture) types.MovedStake {
+	return types.MovedStake{
+		ClientId: client, From: testutil.Operator(1), To: testutil.Operator(2), Time: f.Ctx.BlockTime(), Amount: sdkmath.OneInt(),
+	}
 }

@@ -24,9 +24,11 @@ func (k *Keeper) CheckInvariants(ctx context.Context) error {
 		k.CheckHolds(ctx),
 		k.CheckBatches(ctx),
 		k.CheckOutbox(ctx),
+		k.CheckMoved(ctx),
 		k.CheckSlashes(ctx),
 		k.CheckMeters(ctx),
 		k.CheckSettlement(ctx),
+		k.CheckRewards(ctx),
 	)
 }
 
@@ -347,7 +349,8 @@ func (k *Keeper) CheckBatches(ctx context.Context) error {
 	}
 	return k.OpenBatches.Walk(ctx, nil, func(key clientValID, id uint64) (bool, error) {
 		pool, err := k.Pools.Get(ctx, id)
-		if err != nil || !pool.IsBatch() || pool.Batch.Closed || pool.Batch.Epoch != key.K3() {
+		if err != nil || !pool.IsBatch() || pool.Batch.Closed ||
+			openBatchKey(pool.ClientId, pool.Validator, pool.Batch.Epoch, pool.Batch.Redelegated).K3() != key.K3() {
 			return true, broken("open batch %d of %s: %v", id, key.K1(), err)
 		}
 		return false, nil

@@ -25,6 +25,7 @@ import (
 type (
 	clientVal     = collections.Pair[string, []byte]
 	clientValID   = collections.Triple[string, []byte, uint64]
+	movedKey      = collections.Quad[string, []byte, uint64, []byte]
 	clientTimeVal = collections.Triple[string, uint64, []byte]
 	clientTime    = collections.Pair[string, uint64]
 	delegatorPool = collections.Pair[sdk.AccAddress, uint64]
@@ -32,6 +33,8 @@ type (
 	timePool      = collections.Pair[uint64, uint64]
 	timeSlash     = collections.Pair[uint64, uint64]
 	timeDelegator = collections.Pair[uint64, sdk.AccAddress]
+	// accruedKey is delegator, consumer, operator, denom.
+	accruedKey = collections.Quad[sdk.AccAddress, string, []byte, string]
 	// holdKey is delegator, native validator, creation height, completion time.
 	holdKey = collections.Quad[sdk.AccAddress, sdk.ValAddress, uint64, uint64]
 	// holdQueueKey is completion time, delegator, native validator, creation height.
@@ -52,9 +55,10 @@ type Keeper struct {
 	channels types.ChannelKeeper
 	sender   types.PacketSender
 
-	// stakingPages and community may be nil.
+	// stakingPages, community and transfer may be nil.
 	stakingPages types.StakingQuerier
 	community    types.DistributionKeeper
+	transfer     types.TransferKeeper
 
 	Schema collections.Schema
 
@@ -78,6 +82,12 @@ type Keeper struct {
 	Batches collections.KeySet[clientValID]
 	// WaitingBatches lists those that are closed, not matured, and whose execution was not reported.
 	WaitingBatches collections.KeySet[clientValID]
+	// Moved holds redelegated stake whose leaving is not acknowledged, by consumer, validator left, time and validator joined.
+	Moved collections.Map[movedKey, sdkmath.Int]
+	// MovedTo sums it up by validator joined.
+	MovedTo collections.Map[clientVal, sdkmath.Int]
+	// Departures holds before which time what left a validator is acknowledged, where EndBlock has yet to list what moved.
+	Departures collections.Map[clientVal, uint64]
 	// Executions holds what consumers reported as executed and whose clocks are still to be started.
 	Executions collections.Map[clientValID, types.Execution]
 	// BatchQueue lists batches by the time of their next event: closing, forced start of the clock, maturity.
@@ -133,6 +143,15 @@ type Keeper struct {
 	// Rewards holds what submitters of proofs are still to be paid, by slash.
 	Rewards    collections.Map[uint64, types.SubmitterReward]
 	Shortfalls collections.Map[sdk.AccAddress, types.Shortfall]
+
+	// RewardAccounts holds the consumer of each account that rewards are sent to.
+	RewardAccounts collections.Map[sdk.AccAddress, string]
+	// RewardBooks say what became of a consumer's rewards, by denom.
+	RewardBooks collections.Map[clientDenom, types.RewardBook]
+	// Accrued holds rewards that were settled when a position changed.
+	Accrued collections.Map[accruedKey, sdkmath.Int]
+	// RewardSweep is the walk over reward accounts.
+	RewardSweep collections.Item[types.RewardSweep]
 
 	// OwnHeights says when the blocks with flows were: what flows are pruned by.
 	OwnHeights collections.Map[int64, uint64]
@@ -216,7 +235,17 @@ func NewKeeper(
 	k.Shortfalls = collections.NewMap(sb, types.ShortfallsKey, "shortfalls", sdk.AccAddressKey, codec.CollValue[types.Shortfall](cdc))
 	k.DebtCursor = collections.NewItem(sb, types.DebtCursorKey, "debt_cursor", codec.CollValue[types.DebtRecord](cdc))
 	k.OwnHeights = collections.NewMap(sb, types.OwnHeightsKey, "own_heights", collections.Int64Key, collections.Uint64Value)
+	k.RewardAccounts = collections.NewMap(sb, types.RewardAccountsKey, "reward_accounts", sdk.AccAddressKey, collections.StringValue)
+	k.RewardBooks = collections.NewMap(sb, types.RewardBooksKey, "reward_books",
+		collections.PairKeyCodec(collections.StringKey, collections.StringKey), codec.CollValue[types.RewardBook](cdc))
+	k.Accrued = collections.NewMap(sb, types.AccruedKey, "accrued",
+		collections.QuadKeyCodec(sdk.AccAddressKey, collections.StringKey, collections.BytesKey, collections.StringKey), sdk.IntValue)
+	k.RewardSweep = collections.NewItem(sb, types.RewardSweepKey, "reward_sweep", codec.CollValue[types.RewardSweep](cdc))
 	k.Flow = flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey, types.FlowLastKey)
+	k.Moved = collections.NewMap(sb, types.MovedKey, "moved",
+		collections.QuadKeyCodec(collections.StringKey, collections.BytesKey, collections.Uint64Key, collections.BytesKey), sdk.IntValue)
+	k.MovedTo = collections.NewMap(sb, types.MovedToKey, "moved_to", cv, sdk.IntValue)
+	k.Departures = collections.NewMap(sb, types.DeparturesKey, "departures", cv, collections.Uint64Value)
 	schema, err := sb.Build()
 	if err != nil {
 		panic(err)

@@ -131,25 +131,14 @@ func (s msgServer) CrossUnstake(ctx context.Context, msg *types.MsgCrossUnstake)
 	if err != nil {
 		return nil, err
 	}
-	l, err := s.k.load(ctx, delAddr)
+	l, r, err := s.k.loadPosition(ctx, delAddr, msg.ConsumerId, operator)
 	if err != nil {
-		return nil, err
-	}
-	id, found, err := getOr(ctx, s.k.ActivePools, collections.Join(msg.ConsumerId, operator))
-	if err != nil {
-		return nil, err
-	}
-	var r *ref
-	if found {
-		r = l.find(id)
-	}
-	if r == nil || !r.active() {
-		return nil, errorsmod.Wrap(types.ErrNoPosition, msg.Validator)
+		return nil, errorsmod.Wrap(err, msg.Validator)
 	}
 	if value := r.value(); msg.Amount.Amount.GT(value) {
 		return nil, errorsmod.Wrapf(types.ErrInsufficientStake, "%s, of %s", msg.Amount.Amount, value)
 	}
-	if err := s.k.checkClaims(ctx, l, msg.ConsumerId, operator); err != nil {
+	if err := s.k.checkClaims(ctx, l, msg.ConsumerId, operator, false); err != nil {
 		return nil, err
 	}
 	if err := s.k.loadNative(ctx, l); err != nil {
@@ -166,9 +155,27 @@ func (s msgServer) CrossUnstake(ctx context.Context, msg *types.MsgCrossUnstake)
 	return res, s.k.save(ctx, l)
 }
 
+// loadPosition returns a delegator's ledger with its active position on a validator. Errors: ErrNoPosition.
+func (k *Keeper) loadPosition(ctx context.Context, delAddr sdk.AccAddress, clientID string, operator []byte) (*ledger, *ref, error) {
+	l, err := k.load(ctx, delAddr)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, found, err := getOr(ctx, k.ActivePools, collections.Join(clientID, operator))
+	if err != nil {
+		return nil, nil, err
+	}
+	if found {
+		if r := l.find(id); r != nil && r.active() {
+			return l, r, nil
+		}
+	}
+	return nil, nil, types.ErrNoPosition
+}
+
 // checkClaims refuses another unbonding claim on a validator when the delegator has as many as allowed, unless it joins
 // one it has. A batch that was converted from a pool does not count.
-func (k *Keeper) checkClaims(ctx context.Context, l *ledger, clientID string, operator []byte) error {
+func (k *Keeper) checkClaims(ctx context.Context, l *ledger, clientID string, operator []byte, redelegated bool) error {
 	params, err := k.Params.Get(ctx)
 	if err != nil {
 		return err
@@ -177,7 +184,7 @@ func (k *Keeper) checkClaims(ctx context.Context, l *ledger, clientID string, op
 	if err != nil {
 		return err
 	}
-	open, found, err := getOr(ctx, k.OpenBatches, collections.Join3(clientID, operator, pairing.BatchEpoch))
+	open, found, err := getOr(ctx, k.OpenBatches, openBatchKey(clientID, operator, pairing.BatchEpoch, redelegated))
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,13 @@ func (k *Keeper) acknowledged(ctx context.Context, clientID string, validator []
 	if err := k.OutboxByOldest.Remove(ctx, collections.Join3(clientID, nanos(e.Oldest), validator)); err != nil {
 		return err
 	}
+	before := e.Next
+	if before.IsZero() {
+		before = now(ctx)
+	}
+	if err := k.departed(ctx, clientID, validator, nanos(before)); err != nil {
+		return err
+	}
 	if e.Next.IsZero() {
 		return k.Outbox.Remove(ctx, key)
 	}
@@ -286,12 +293,19 @@ func (k *Keeper) sendUpdate(ctx sdk.Context, clientID string, p *types.Pairing, 
 	return nil
 }
 
-// listedAmount returns what an update lists for a validator: T of the active pool times 1 − f of each pending claim,
-// rounded down. What was proved or settled is in T.
+// listedAmount returns what an update lists for a validator: T of the active pool, less what was redelegated to it and may
+// still count elsewhere, times 1 − f of each pending claim, rounded down. What was proved or settled is in T.
 func (k *Keeper) listedAmount(ctx context.Context, clientID string, validator []byte) (sdkmath.Int, error) {
 	amount, err := k.activeTokens(ctx, clientID, validator)
 	if err != nil || !amount.IsPositive() {
 		return amount, err
+	}
+	moved, err := k.movedTo(ctx, clientID, validator)
+	if err != nil {
+		return amount, err
+	}
+	if amount = amount.Sub(moved); !amount.IsPositive() {
+		return sdkmath.ZeroInt(), nil
 	}
 	pending, err := k.pendingOf(ctx, clientID, validator)
 	if err != nil {

@@ -136,15 +136,29 @@ func (k *Keeper) shrink(ctx context.Context, l *ledger, r *ref, shares, budget s
 // below g·s, and if what that adds does not fit the rest shrinks. It returns the claim, or nil if nothing was left
 // to move.
 func (k *Keeper) unstake(ctx context.Context, l *ledger, r *ref, amount sdkmath.Int, automatic bool) (*ref, error) {
+	claim, moved, err := k.leave(ctx, l, r, amount, false)
+	if err != nil || claim == nil {
+		return nil, err
+	}
+	k.emit(ctx, &types.EventCrossUnstake{
+		Delegator: k.delString(l.delAddr), ConsumerId: r.pool.ClientId,
+		Validator: k.operatorString(ctx, r.pool.ClientId, r.pool.Validator), Amount: moved, BatchId: claim.id, Automatic: automatic,
+	})
+	return claim, nil
+}
+
+// leave is the work of unstake, for unstaked stake or redelegated. It also returns how many tokens have moved.
+func (k *Keeper) leave(ctx context.Context, l *ledger, r *ref, amount sdkmath.Int, redelegated bool) (*ref, sdkmath.Int, error) {
+	none := sdkmath.ZeroInt()
 	consumer, err := k.Consumers.Get(ctx, r.pool.ClientId)
 	if err != nil {
-		return nil, err
+		return nil, none, err
 	}
 	ratio := consumer.Config.MaxSlashFractionDoubleSign
 	room := k.topUp(ctx, l, r, ratio, l.room(l.collateral()))
 	value := r.value()
 	if !value.IsPositive() || !amount.IsPositive() {
-		return nil, nil
+		return nil, none, nil
 	}
 	shares := r.pos.Shares
 	if amount.LT(value) {
@@ -166,15 +180,8 @@ func (k *Keeper) unstake(ctx context.Context, l *ledger, r *ref, amount sdkmath.
 	if r.pos.Budget.LT(want) {
 		k.shrink(ctx, l, r, r.pool.SharesBacked(r.pos.Shares, r.pos.Budget, r.value(), ratio), r.pos.Budget, ratio)
 	}
-	claim, err := k.joinBatch(ctx, l, r.pool, moved, reserve)
-	if err != nil {
-		return nil, err
-	}
-	k.emit(ctx, &types.EventCrossUnstake{
-		Delegator: k.delString(l.delAddr), ConsumerId: r.pool.ClientId, Validator: consumer.Config.FormatValidator(r.pool.Validator),
-		Amount: moved, BatchId: claim.id, Automatic: automatic,
-	})
-	return claim, nil
+	claim, err := k.joinBatch(ctx, l, r.pool, moved, reserve, redelegated)
+	return claim, moved, err
 }
 
 // cut shrinks active positions at once to what the collateral backs once the debt is paid: first all of them until the

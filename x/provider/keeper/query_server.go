@@ -110,7 +110,7 @@ func (s queryServer) consumerInfo(ctx context.Context, c types.Consumer) (types.
 	synced, err := s.k.syncedAt(ctx, c.Config.ClientId)
 	return types.ConsumerInfo{
 		Consumer: c, Pairing: p, SyncedAt: synced, SyncedAge: now(ctx).Sub(synced),
-		BatchEpoch: c.Config.BatchEpochFor(p.EffectiveUnbonding),
+		BatchEpoch: c.Config.BatchEpochFor(p.EffectiveUnbonding), RewardAccount: s.k.delString(types.RewardAccount(c.Config.ClientId)),
 	}, err
 }
 
@@ -155,7 +155,10 @@ func (s queryServer) Pools(ctx context.Context, req *types.QueryPoolsRequest) (*
 	}
 	pools, page, err := query.CollectionPaginate(ctx, s.k.ActivePools, req.Pagination, func(key clientVal, id uint64) (types.PoolInfo, error) {
 		pool, err := s.k.Pools.Get(ctx, id)
-		return types.PoolInfo{Id: id, Operator: c.Config.FormatValidator(key.K2()), Pool: pool}, err
+		if err != nil {
+			return types.PoolInfo{}, err
+		}
+		return s.k.poolInfo(ctx, c, id, pool)
 	}, query.WithCollectionPaginationPairPrefix[string, []byte](req.ConsumerId))
 	if err != nil {
 		return nil, err
@@ -187,12 +190,22 @@ func (s queryServer) Pool(ctx context.Context, req *types.QueryPoolRequest) (*ty
 	if err != nil {
 		return nil, err
 	}
-	res := &types.QueryPoolResponse{Pool: types.PoolInfo{Id: id, Operator: req.Validator, Pool: pool}}
+	info, err := s.k.poolInfo(ctx, c, id, pool)
+	if err != nil {
+		return nil, err
+	}
+	res := &types.QueryPoolResponse{Pool: info}
 	v, _, err := getOr(ctx, s.k.Validators, collections.Join(req.ConsumerId, operator))
 	if v.Session == p.Session {
 		res.ExecutedSeq, res.ExecutedHeight = v.ExecutedSeq, v.ExecutedHeight
 	}
 	return res, err
+}
+
+// poolInfo returns what queries tell of an active pool.
+func (k *Keeper) poolInfo(ctx context.Context, c types.Consumer, id uint64, pool types.Pool) (types.PoolInfo, error) {
+	moved, err := k.movedTo(ctx, pool.ClientId, pool.Validator)
+	return types.PoolInfo{Id: id, Operator: c.Config.FormatValidator(pool.Validator), Pool: pool, Moved: moved}, err
 }
 
 // Batches returns a consumer's unbonding batches.
@@ -214,7 +227,9 @@ func (s queryServer) Batches(ctx context.Context, req *types.QueryBatchesRequest
 			return types.BatchInfo{}, err
 		}
 		return types.BatchInfo{
-			Batch:    types.PoolInfo{Id: key.K3(), Operator: c.Config.FormatValidator(key.K2()), Pool: pool},
+			Batch: types.PoolInfo{
+				Id: key.K3(), Operator: c.Config.FormatValidator(key.K2()), Pool: pool, Moved: sdkmath.ZeroInt(),
+			},
 			WaitsFor: waits, LatestMaturity: pool.Batch.LatestMaturity(),
 		}, nil
 	}, func(o *query.CollectionsPaginateOptions[clientValID]) {
@@ -303,7 +318,7 @@ func (s queryServer) Unbonding(ctx context.Context, req *types.QueryUnbondingReq
 		if err != nil {
 			return nil, err
 		}
-		info := types.UnbondingInfo{Claim: c.info, WaitsFor: waits, LatestMaturity: c.pool.Batch.LatestMaturity()}
+		info := types.UnbondingInfo{Claim: c.info, WaitsFor: waits, LatestMaturity: c.pool.Batch.LatestMaturity(), Redelegated: c.pool.Batch.Redelegated}
 		if !c.pool.Batch.MaturesAt.IsZero() {
 			info.MaturesAt = &c.pool.Batch.MaturesAt
 		}

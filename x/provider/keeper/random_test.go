@@ -89,7 +89,7 @@ func randomActions(t *rapid.T, slashes bool) {
 				randomSlash(t, f, vals)
 				continue
 			}
-			switch pick("kind", 9) {
+			switch pick("kind", 10) {
 			case 0:
 				_ = f.Delegate(u, v, amount)
 			case 1, 2:
@@ -104,6 +104,8 @@ func randomActions(t *rapid.T, slashes bool) {
 				_ = c.Stake(u, n, amount)
 			case 7, 8:
 				_ = c.Unstake(u, n, amount)
+			case 9:
+				_ = c.Redelegate(u, n, 3-n, amount)
 			}
 		}
 		switch pick("time", 6) {

@@ -68,7 +68,7 @@ func (k *Keeper) CheckMeters(ctx context.Context) error {
 		switch {
 		case !pool.IsBatch() && pool.Flagged:
 			return true, broken("pool %d takes stake although it was punished for double signing", id)
-		case !pool.IsBatch() || pool.IsMatured():
+		case !pool.IsLeaving():
 			return false, nil
 		}
 		if _, found := batches[pool.ClientId]; !found {

@@ -301,7 +301,7 @@ func (k *Keeper) slashStake(ctx sdk.Context, cfg types.ConsumerConfig, rec *type
 			continue
 		}
 		lost = lost.Add(x)
-		if s.pool.IsBatch() {
+		if s.pool.IsLeaving() {
 			ofBatches = ofBatches.Add(x)
 		}
 		k.emit(ctx, &types.EventPoolSlashed{SlashId: rec.Id, PoolId: s.id, Fraction: fractions[i], Amount: x})

@@ -89,6 +89,10 @@ type Fixture struct {
 	Module   *provider.IBCModule
 	IBC      *IBC
 
+	// ICS20 stands for ICS-20, Transfers is the middleware before it.
+	ICS20     *ICS20
+	Transfers *provider.TransferMiddleware
+
 	Msgs        types.MsgServer
 	Queries     types.QueryServer
 	StakingMsgs stakingtypes.MsgServer
@@ -152,6 +156,7 @@ func New(tb TB) *Fixture {
 	f.Provider.ConnectIBC(f.IBC, f.IBC, f.IBC)
 	f.Staking.SetHooks(stakingtypes.NewMultiStakingHooks(f.Distr.Hooks(), f.Slashing.Hooks(), f.Provider.Hooks()))
 	f.Module = provider.NewIBCModule(f.Provider)
+	f.connectTransfer()
 	f.Msgs, f.Queries = keeper.NewMsgServer(f.Provider), keeper.NewQueryServer(f.Provider)
 	f.StakingMsgs = stakingkeeper.NewMsgServerImpl(f.Staking)
 
@@ -686,6 +691,17 @@ func (c *Consumer) Unstake(addr sdk.AccAddress, n int, amount int64) error {
 	return c.f.Try(func(ctx sdk.Context) error {
 		_, err := c.f.Msgs.CrossUnstake(ctx, &types.MsgCrossUnstake{
 			Delegator: addr.String(), ConsumerId: c.ClientID, Validator: OperatorString(n), Amount: sdk.NewInt64Coin(Denom, amount),
+		})
+		return err
+	})
+}
+
+// Redelegate moves cross-stake from the consumer's validator of one number to that of another.
+func (c *Consumer) Redelegate(addr sdk.AccAddress, from, to int, amount int64) error {
+	return c.f.Try(func(ctx sdk.Context) error {
+		_, err := c.f.Msgs.CrossRedelegate(ctx, &types.MsgCrossRedelegate{
+			Delegator: addr.String(), ConsumerId: c.ClientID, From: OperatorString(from), To: OperatorString(to),
+			Amount: sdk.NewInt64Coin(Denom, amount),
 		})
 		return err
 	})

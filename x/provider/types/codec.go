@@ -12,6 +12,8 @@ import (
 func RegisterLegacyAminoCodec(cdc *codec.LegacyAmino) {
 	legacy.RegisterAminoMsg(cdc, &MsgCrossStake{}, "mesh/MsgCrossStake")
 	legacy.RegisterAminoMsg(cdc, &MsgCrossUnstake{}, "mesh/MsgCrossUnstake")
+	legacy.RegisterAminoMsg(cdc, &MsgCrossRedelegate{}, "mesh/MsgCrossRedelegate")
+	legacy.RegisterAminoMsg(cdc, &MsgWithdrawRewards{}, "mesh/MsgWithdrawRewards")
 	legacy.RegisterAminoMsg(cdc, &MsgAddConsumer{}, "mesh/MsgAddConsumer")
 	legacy.RegisterAminoMsg(cdc, &MsgUpdateConsumer{}, "mesh/MsgUpdateConsumer")
 	legacy.RegisterAminoMsg(cdc, &MsgRemoveConsumer{}, "mesh/MsgRemoveConsumer")
@@ -30,9 +32,9 @@ func RegisterLegacyAminoCodec(cdc *codec.LegacyAmino) {
 // RegisterInterfaces registers the module's messages.
 func RegisterInterfaces(registry codectypes.InterfaceRegistry) {
 	registry.RegisterImplementations((*sdk.Msg)(nil),
-		&MsgCrossStake{}, &MsgCrossUnstake{},
+		&MsgCrossStake{}, &MsgCrossUnstake{}, &MsgCrossRedelegate{},
 		&MsgAddConsumer{}, &MsgUpdateConsumer{}, &MsgRemoveConsumer{}, &MsgPauseConsumer{}, &MsgResumeConsumer{},
-		&MsgRetireChannel{},
+		&MsgRetireChannel{}, &MsgWithdrawRewards{},
 		&MsgSubmitDoubleVote{}, &MsgSubmitMisbehaviour{}, &MsgVouchKey{}, &MsgSetEvidenceMinHeight{},
 		&MsgVetoSlash{}, &MsgStopSlash{},
 		&MsgUpdateParams{},

@@ -44,7 +44,10 @@ func (c ConsumerConfig) Validate() error {
 	case c.BatchEpoch != 0 && (c.BatchEpoch < MinBatchEpoch(c.UnbondingPeriod) || c.BatchEpoch > c.UnbondingPeriod):
 		return bad("batch_epoch must be 0 or from %s to %s, got %s", MinBatchEpoch(c.UnbondingPeriod), c.UnbondingPeriod, c.BatchEpoch)
 	}
-	return c.SlashPolicy.validate(c.UnbondingPeriod, c.MaxSlashFractionDowntime)
+	if err := c.SlashPolicy.validate(c.UnbondingPeriod, c.MaxSlashFractionDowntime); err != nil {
+		return err
+	}
+	return c.validateRewards()
 }
 
 // validate returns ErrInvalidConfig unless the limits fit one another: delays of at most U/3, so that batches still mature

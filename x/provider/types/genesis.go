@@ -72,6 +72,9 @@ func (g GenesisState) Validate() error {
 	if err := g.validateSlashes(known); err != nil {
 		return err
 	}
+	if err := g.validateRewards(known); err != nil {
+		return err
+	}
 	seen, owners := map[string]bool{}, map[string]string{}
 	for _, v := range g.Validators {
 		key := v.ClientId + "/" + string(v.Validator)
@@ -112,6 +115,9 @@ func (g GenesisState) Validate() error {
 			return bad("execution %s is there twice, or has no validator, seq or time", key)
 		}
 		executions[key] = true
+	}
+	if err := g.validateMoved(known); err != nil {
+		return err
 	}
 	for _, h := range g.Heights {
 		if err := known(h.ClientId); err != nil {
@@ -217,6 +223,38 @@ func (g GenesisState) validatePools(known func(string) error) error {
 		if _, found := pools[w.PoolId]; !found || w.Rate.IsNil() || w.SlashIndex.IsNil() {
 			return bad("a walk over pool %d, which is not there, or with a number missing", w.PoolId)
 		}
+	}
+	return nil
+}
+
+// validateMoved checks the redelegations that are not listed yet.
+func (g GenesisState) validateMoved(known func(clientID string) error) error {
+	moves := map[string]bool{}
+	for _, m := range g.Moved {
+		if err := known(m.ClientId); err != nil {
+			return err
+		}
+		key := fmt.Sprintf("%s/%X/%d/%X", m.ClientId, m.From, m.Time.UnixNano(), m.To)
+		switch {
+		case moves[key]:
+			return errorsmod.Wrapf(ErrInvalidGenesis, "redelegation %s is there twice", key)
+		case len(m.From) == 0 || len(m.To) == 0 || bytes.Equal(m.From, m.To):
+			return errorsmod.Wrapf(ErrInvalidGenesis, "redelegation %s is not between two validators", key)
+		case m.Time.IsZero() || m.Amount.IsNil() || !m.Amount.IsPositive():
+			return errorsmod.Wrapf(ErrInvalidGenesis, "redelegation %s has no time, or nothing was moved", key)
+		}
+		moves[key] = true
+	}
+	departures := map[string]bool{}
+	for _, d := range g.Departures {
+		if err := known(d.ClientId); err != nil {
+			return err
+		}
+		key := fmt.Sprintf("%s/%X", d.ClientId, d.From)
+		if departures[key] || len(d.From) == 0 || d.Before.IsZero() {
+			return errorsmod.Wrapf(ErrInvalidGenesis, "departure %s is there twice, or has no validator or time", key)
+		}
+		departures[key] = true
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (g GenesisState) validateSlashes(known func(string) error) error {
 		if u := p.Unproven; u != nil && (u.Fraction.IsNil() || u.Fraction.IsNegative()) {
 			return bad("pool %d: what unproven slashes took is missing or negative", r.Id)
 		}
-		if !p.IsBatch() || p.IsMatured() {
+		if !p.IsLeaving() {
 			continue
 		}
 		if _, found := batches[p.ClientId]; !found {

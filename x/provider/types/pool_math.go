@@ -114,6 +114,9 @@ func (p Pool) IsBatch() bool { return p.Kind == POOL_KIND_BATCH }
 // IsMatured says whether the pool is a batch whose lien has fallen.
 func (p Pool) IsMatured() bool { return p.Batch != nil && p.Batch.Matured }
 
+// IsLeaving says whether the pool is a batch whose stake counts nowhere else: neither matured nor redelegated.
+func (p Pool) IsLeaving() bool { return p.IsBatch() && !p.IsMatured() && !p.Batch.Redelegated }
+
 // ValueOf returns floor(s·T/S): what s shares are worth.
 func (p Pool) ValueOf(s sdkmath.Int) sdkmath.Int {
 	if !p.Shares.IsPositive() {
