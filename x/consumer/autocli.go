@@ -6,7 +6,7 @@ import (
 	"github.com/mesh-security/mesh/x/consumer/types"
 )
 
-// AutoCLIOptions describes the module's commands. Its messages are sent by governance, in proposals.
+// AutoCLIOptions describes the module's commands. Most messages are sent by governance, in proposals.
 func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 	provider := []*autocliv1.PositionalArgDescriptor{{ProtoField: "provider_id"}}
 	query := "meshd query " + types.ModuleName + " "
@@ -48,6 +48,17 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 					RpcMethod: "Price", Use: "price [provider-id]", Short: "Show a provider's price: posted, in force, and its age",
 					Example: query + "price 07-tendermint-0", PositionalArgs: provider,
 				},
+				{
+					RpcMethod: "PricePosts", Use: "price-posts [provider-id]", Short: "List what a provider's feeders have posted",
+					Example: query + "price-posts 07-tendermint-0", PositionalArgs: provider,
+				},
+				{
+					RpcMethod: "PriceObservations", Use: "price-observations [provider-id]",
+					Short: "List the accumulators that a provider's price is averaged with",
+					Long: "List the accumulators that a provider's price is averaged with, by their time. They are the source's where prices are\n" +
+						"proved, else the module's own sum of price × time.",
+					Example: query + "price-observations 07-tendermint-0", PositionalArgs: provider,
+				},
 				{RpcMethod: "Epoch", Use: "epoch", Short: "Show the epoch and how far its plan is executed", Example: query + "epoch"},
 				{
 					RpcMethod: "Supply", Use: "supply", Short: "Show the supply of the bond denom with and without virtual stake",
@@ -76,7 +87,8 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 			},
 		},
 		Tx: &autocliv1.ServiceCommandDescriptor{
-			Service: types.MsgServiceName,
+			Service:              types.MsgServiceName,
+			EnhanceCustomCommand: true,
 			RpcCommandOptions: []*autocliv1.RpcCommandOptions{
 				proposal("AddProvider", "add-provider", "Propose to register a provider", "add-provider --config provider.json"),
 				proposal("UpdateProvider", "update-provider", "Propose to change a provider's configuration", "update-provider --config provider.json"),
@@ -85,6 +97,16 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 				proposal("ResumeProvider", "resume-provider [provider-id]", "Propose to end a provider's pause", "resume-provider 07-tendermint-0", "provider_id"),
 				proposal("SetPrice", "set-price [provider-id] [price]",
 					"Propose a price, in whole native tokens per whole collateral token", "set-price 07-tendermint-0 0.45", "provider_id", "price"),
+				{
+					RpcMethod: "PostPrice", Use: "post-price [provider-id] [price]",
+					Short:   "Post a price as one of the provider's feeders, in whole native tokens per whole collateral token",
+					Example: "meshd tx " + types.ModuleName + " post-price 07-tendermint-0 0.45 --from feeder",
+					PositionalArgs: []*autocliv1.PositionalArgDescriptor{
+						{ProtoField: "provider_id"}, {ProtoField: "price"},
+					},
+				},
+				// The command of that name fetches value and proof itself.
+				{RpcMethod: "ProvePrice", Skip: true},
 				proposal("RetireChannel", "retire-channel [provider-id]", "Propose to give up a provider's channel", "retire-channel 07-tendermint-0", "provider_id"),
 				proposal("UpdateParams", "update-params", "Propose to change the parameters", "update-params --params params.json"),
 			},

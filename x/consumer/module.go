@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/grpc-ecosystem/grpc-gateway/runtime"
+	"github.com/spf13/cobra"
 
 	"cosmossdk.io/core/appmodule"
 
@@ -17,6 +18,7 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	"github.com/cosmos/cosmos-sdk/types/module"
 
+	"github.com/mesh-security/mesh/x/consumer/client/cli"
 	"github.com/mesh-security/mesh/x/consumer/keeper"
 	"github.com/mesh-security/mesh/x/consumer/types"
 )
@@ -66,6 +68,9 @@ func (AppModule) RegisterGRPCGatewayRoutes(clientCtx client.Context, mux *runtim
 		panic(err)
 	}
 }
+
+// GetTxCmd returns the transactions that AutoCLI cannot make; it adds the others.
+func (AppModule) GetTxCmd() *cobra.Command { return cli.NewTxCmd() }
 
 // RegisterServices registers messages and queries.
 func (am AppModule) RegisterServices(cfg module.Configurator) {

@@ -46,6 +46,9 @@ func (k *Keeper) InitGenesis(ctx sdk.Context, gs types.GenesisState) error {
 			return err
 		}
 	}
+	if err := k.importPrices(ctx, gs); err != nil {
+		return err
+	}
 	for _, r := range gs.Stakes {
 		if err := k.Stakes.Set(ctx, collections.Join(r.ProviderId, r.Validator), r.Record); err != nil {
 			return err
@@ -145,6 +148,22 @@ func (k *Keeper) ExportGenesis(ctx sdk.Context) (*types.GenesisState, error) {
 	err = errors.Join(
 		k.Prices.Walk(ctx, nil, func(id string, price types.PostedPrice) (bool, error) {
 			gs.Prices = append(gs.Prices, types.PriceRecord{ProviderId: id, Price: price})
+			return false, nil
+		}),
+		k.PricePosts.Walk(ctx, nil, func(key stakeKey, p types.PostedPrice) (bool, error) {
+			gs.PricePosts = append(gs.PricePosts, types.PricePostEntry{
+				ProviderId: key.K1(), Feeder: key.K2(), Price: p.Price, PostedAt: p.PostedAt,
+			})
+			return false, nil
+		}),
+		k.PriceObservations.Walk(ctx, nil, func(key observationKey, o types.PriceObservation) (bool, error) {
+			gs.PriceObservations = append(gs.PriceObservations, types.PriceObservationEntry{
+				ProviderId: key.K1(), Time: key.K2(), Observation: o,
+			})
+			return false, nil
+		}),
+		k.ProvedHeights.Walk(ctx, nil, func(id string, height meshtypes.Height) (bool, error) {
+			gs.ProvedHeights = append(gs.ProvedHeights, types.ProvedHeightEntry{ProviderId: id, Height: height})
 			return false, nil
 		}),
 		k.Stakes.Walk(ctx, nil, func(key stakeKey, rec types.StakeRecord) (bool, error) {

@@ -81,6 +81,12 @@ type Keeper struct {
 	Flows flow.Log
 	// Heights are the times (unix nanoseconds) of epochs' ends by height.
 	Heights collections.Map[int64, uint64]
+	// PricePosts are what feeders posted last, by provider and account.
+	PricePosts collections.Map[stakeKey, types.PostedPrice]
+	// PriceObservations are the accumulators that prices are averaged with, by provider and unix nanoseconds.
+	PriceObservations collections.Map[observationKey, types.PriceObservation]
+	// ProvedHeights are the heights of other chains at which prices were last proved, by provider.
+	ProvedHeights collections.Map[string, meshtypes.Height]
 	// SlashLog are the slashes of validators with a provider's stake, by provider and index from 1 in each session.
 	SlashLog collections.Map[slashKey, types.SlashRecord]
 	rewardState
@@ -129,10 +135,14 @@ func NewKeeper(
 		VirtualSupply:  collections.NewItem(sb, types.VirtualSupplyKey, "virtual_supply", codec.CollValue[types.VirtualSupply](cdc)),
 		Flows:          flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey, types.FlowLastKey),
 		Heights:        collections.NewMap(sb, types.HeightsKey, "heights", collections.Int64Key, collections.Uint64Value),
+		PricePosts:     collections.NewMap(sb, types.PricePostsKey, "price_posts", pair, codec.CollValue[types.PostedPrice](cdc)),
+		PriceObservations: collections.NewMap(sb, types.PriceObservationsKey, "price_observations",
+			collections.PairKeyCodec(collections.StringKey, collections.Uint64Key), codec.CollValue[types.PriceObservation](cdc)),
+		ProvedHeights: collections.NewMap(sb, types.ProvedHeightsKey, "proved_heights", collections.StringKey, codec.CollValue[meshtypes.Height](cdc)),
 		SlashLog: collections.NewMap(sb, types.SlashLogKey, "slash_log",
 			collections.PairKeyCodec(collections.StringKey, collections.Uint64Key), codec.CollValue[types.SlashRecord](cdc)),
 	}
-	k.feeds = map[string]PriceFeed{types.PriceFeedGovernance: governanceFeed{k}}
+	k.feeds = k.priceFeeds()
 
 	k.rewardState = newRewardState(sb, cdc)
 

@@ -132,6 +132,9 @@ func (s msgServer) UpdateParams(goCtx context.Context, msg *types.MsgUpdateParam
 	if err := msg.Params.ValidateAgainst(unbonding); err != nil {
 		return nil, err
 	}
+	if err := s.k.checkWindows(ctx, msg.Params); err != nil {
+		return nil, err
+	}
 	if err := s.k.Params.Set(ctx, msg.Params); err != nil {
 		return nil, err
 	}

@@ -68,6 +68,9 @@ func (k *Keeper) checkConfig(ctx sdk.Context, config types.ProviderConfig) error
 	if err != nil {
 		return err
 	}
+	if err := k.checkFeed(ctx, params, config); err != nil {
+		return err
+	}
 	providers, err := k.allProviders(ctx)
 	if err != nil {
 		return err
@@ -130,7 +133,7 @@ func (k *Keeper) AddProvider(ctx sdk.Context, config types.ProviderConfig) error
 		if err := k.forgetSlashes(ctx, config.ProviderId); err != nil {
 			return err
 		}
-		if err := k.Prices.Remove(ctx, config.ProviderId); err != nil {
+		if err := k.forgetPrices(ctx, config.ProviderId); err != nil {
 			return err
 		}
 		if err := k.Dirty.Clear(ctx, collections.NewPrefixedPairRange[string, []byte](config.ProviderId)); err != nil {
@@ -154,7 +157,8 @@ func (k *Keeper) AddProvider(ctx sdk.Context, config types.ProviderConfig) error
 	return nil
 }
 
-// UpdateProvider replaces a provider's configuration. A posted price belongs to the denom: with another denom it goes.
+// UpdateProvider replaces a provider's configuration. What was posted belongs to the denom and the feed: with another one
+// it goes. The price in force goes only with the denom; until a price is posted targets do not rise.
 func (k *Keeper) UpdateProvider(ctx sdk.Context, config types.ProviderConfig) error {
 	p, err := k.liveProvider(ctx, config.ProviderId)
 	if err != nil {
@@ -165,9 +169,9 @@ func (k *Keeper) UpdateProvider(ctx sdk.Context, config types.ProviderConfig) er
 	}
 	if config.CollateralDenom != p.Config.CollateralDenom {
 		p.Price = sdkmath.LegacyZeroDec()
-		if err := k.Prices.Remove(ctx, config.ProviderId); err != nil {
-			return err
-		}
+	}
+	if err := k.feedChanged(ctx, p.Config, config); err != nil {
+		return err
 	}
 	p.Config = config
 	if err := k.setProvider(ctx, p); err != nil {
@@ -225,17 +229,5 @@ func (k *Keeper) setStatus(ctx sdk.Context, p types.Provider, status types.Provi
 		return err
 	}
 	k.emit(ctx, &types.EventProviderStatus{ProviderId: p.Config.ProviderId, Status: status})
-	return nil
-}
-
-// SetPrice posts the governance-set price.
-func (k *Keeper) SetPrice(ctx sdk.Context, providerID string, price sdkmath.LegacyDec) error {
-	if _, err := k.liveProvider(ctx, providerID); err != nil {
-		return err
-	}
-	if err := k.Prices.Set(ctx, providerID, types.PostedPrice{Price: price, PostedAt: ctx.BlockTime()}); err != nil {
-		return err
-	}
-	k.emit(ctx, &types.EventPriceSet{ProviderId: providerID, Price: price})
 	return nil
 }

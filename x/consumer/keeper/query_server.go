@@ -212,30 +212,6 @@ func (q queryServer) Validators(ctx context.Context, req *types.QueryValidatorsR
 	return &types.QueryValidatorsResponse{Validators: vals, Pagination: page}, err
 }
 
-// Price implements types.QueryServer.
-func (q queryServer) Price(goCtx context.Context, req *types.QueryPriceRequest) (*types.QueryPriceResponse, error) {
-	if req == nil {
-		return nil, errNoRequest
-	}
-	ctx := sdk.UnwrapSDKContext(goCtx)
-	p, err := q.k.GetProvider(ctx, req.ProviderId)
-	if err != nil {
-		return nil, err
-	}
-	params, err := q.k.Params.Get(ctx)
-	if err != nil {
-		return nil, err
-	}
-	res := &types.QueryPriceResponse{Posted: types.PostedPrice{Price: sdkmath.LegacyZeroDec()}, InForce: p.Price}
-	posted, err := q.k.posted(ctx, p)
-	if err != nil {
-		return res, nil //nolint:nilerr // no price is an answer too
-	}
-	res.Posted, res.Age = posted, ctx.BlockTime().Sub(posted.PostedAt)
-	res.MayRise = res.Age <= params.MaxPriceAge
-	return res, nil
-}
-
 // Epoch implements types.QueryServer.
 func (q queryServer) Epoch(ctx context.Context, req *types.QueryEpochRequest) (*types.QueryEpochResponse, error) {
 	if req == nil {

@@ -98,6 +98,7 @@ type fixture struct {
 	query        types.QueryServer
 
 	clients  fakeClients
+	sources  map[string]*sourceClient
 	channels *fakeChannels
 	broken   *breakableStaking
 	bankFail *breakableBank
@@ -237,7 +238,7 @@ func newBareFixture(tb testing.TB) *fixture {
 	cdc := enc.Codec
 	service := func(key string) *storetypes.KVStoreKey { return keys[key] }
 	f := &fixture{
-		t: tb, clients: fakeClients{}, channels: &fakeChannels{channels: map[string]channeltypes.Channel{}},
+		t: tb, clients: fakeClients{}, sources: map[string]*sourceClient{}, channels: &fakeChannels{channels: map[string]channeltypes.Channel{}},
 		powers: map[int64]map[string]int64{}, absent: map[string]bool{}, seqs: map[string]uint64{},
 		recorded: map[string]uint64{},
 	}
@@ -276,7 +277,7 @@ func newBareFixture(tb testing.TB) *fixture {
 		wiring.NewMintBank(f.bank, f.staking, f.k), authtypes.FeeCollectorName, authority)
 	f.staking.SetHooks(stakingtypes.NewMultiStakingHooks(f.distribution.Hooks(), f.slashing.Hooks(), f.k.Hooks()))
 	f.k.ConnectSlashing(f.slashing)
-	f.k.ConnectIBC(f.clients, fakeConnections{}, f.channels)
+	f.k.ConnectIBC(sourceClients{f.clients, f.sources}, fakeConnections{}, f.channels)
 	f.ibc = consumer.NewIBCModule(f.k)
 	f.msg, f.query = keeper.NewMsgServer(f.k), keeper.NewQueryServer(f.k)
 	return f

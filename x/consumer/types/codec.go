@@ -15,6 +15,8 @@ func RegisterInterfaces(registry codectypes.InterfaceRegistry) {
 		&MsgPauseProvider{},
 		&MsgResumeProvider{},
 		&MsgSetPrice{},
+		&MsgPostPrice{},
+		&MsgProvePrice{},
 		&MsgRetireChannel{},
 		&MsgUpdateParams{},
 	)

@@ -78,6 +78,13 @@ type SlashingKeeper interface {
 // ClientKeeper is what the module needs of IBC's clients.
 type ClientKeeper interface {
 	GetClientState(ctx sdk.Context, clientID string) (exported.ClientState, bool)
+	GetClientStatus(ctx sdk.Context, clientID string) exported.Status
+	GetClientTimestampAtHeight(ctx sdk.Context, clientID string, height exported.Height) (uint64, error)
+	// VerifyMembership fails unless the client is active.
+	VerifyMembership(
+		ctx sdk.Context, clientID string, height exported.Height, delayTimePeriod, delayBlockPeriod uint64,
+		proof []byte, path exported.Path, value []byte,
+	) error
 }
 
 // ConnectionKeeper is what the module needs of IBC's connections.

@@ -143,6 +143,9 @@ func (gs GenesisState) Validate() error {
 			return err
 		}
 	}
+	if err := gs.validatePrices(func(id string) bool { return providers[id] != nil }, once); err != nil {
+		return err
+	}
 	if err := gs.validateSlashLogs(); err != nil {
 		return err
 	}

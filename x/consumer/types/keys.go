@@ -38,6 +38,10 @@ var (
 	FlowLastKey       = collections.NewPrefix(17)
 	SlashLogKey       = collections.NewPrefix(18)
 	ProviderSharesKey = collections.NewPrefix(19)
+
+	PricePostsKey        = collections.NewPrefix(30)
+	PriceObservationsKey = collections.NewPrefix(31)
+	ProvedHeightsKey     = collections.NewPrefix(32)
 )
 
 // VirtualAccount returns the account that holds a provider's virtual stake. Nobody has a key to it.

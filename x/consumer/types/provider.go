@@ -17,13 +17,7 @@ import (
 const (
 	// MaxChainIDBytes is the longest chain id.
 	MaxChainIDBytes = 50
-
-	// PriceFeedGovernance is the feed of prices that governance posts.
-	PriceFeedGovernance = "governance"
 )
-
-// MaxPrice is the highest price, 10^18.
-var MaxPrice = sdkmath.LegacyNewDec(1_000_000_000_000_000_000)
 
 // Validate returns the error of the first field out of its bounds. That the client exists and tracks the chain, and that
 // the provider fits the others, is for the message server to check.
@@ -38,8 +32,6 @@ func (c ProviderConfig) Validate() error {
 		return errorsmod.Wrapf(ErrInvalidDenom, "%q", c.CollateralDenom)
 	case c.CollateralDecimals > MaxDecimals:
 		return errorsmod.Wrapf(ErrInvalidDecimals, "%d, at most %d", c.CollateralDecimals, MaxDecimals)
-	case c.PriceFeed != PriceFeedGovernance:
-		return errorsmod.Wrapf(ErrUnknownPriceFeed, "%q", c.PriceFeed)
 	case !inRange(c.Discount, sdkmath.LegacyOneDec()):
 		return errorsmod.Wrap(ErrInvalidDiscount, "must be in [0, 1)")
 	case c.MaxCap.IsNil() || c.MaxCap.IsNegative() || c.MaxCap.GTE(meshtypes.MaxAmount):
@@ -54,21 +46,13 @@ func (c ProviderConfig) Validate() error {
 	if err := c.validateRewards(); err != nil {
 		return err
 	}
-	return nil
+	return c.validateFeed()
 }
 
 // ValidateProviderID returns ErrInvalidProviderID unless the id can be that of an IBC client.
 func ValidateProviderID(id string) error {
 	if err := host.ClientIdentifierValidator(id); err != nil {
 		return errorsmod.Wrap(ErrInvalidProviderID, err.Error())
-	}
-	return nil
-}
-
-// ValidatePrice returns ErrInvalidPrice unless the price is in (0, 10^18].
-func ValidatePrice(price sdkmath.LegacyDec) error {
-	if price.IsNil() || !price.IsPositive() || price.GT(MaxPrice) {
-		return errorsmod.Wrap(ErrInvalidPrice, "must be in (0, 10^18]")
 	}
 	return nil
 }

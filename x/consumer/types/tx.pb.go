@@ -13,6 +13,7 @@ import (
 	_ "github.com/cosmos/gogoproto/gogoproto"
 	grpc1 "github.com/cosmos/gogoproto/grpc"
 	proto "github.com/cosmos/gogoproto/proto"
+	types "github.com/mesh-security/mesh/x/mesh/types"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -586,6 +587,223 @@ func (m *MsgSetPriceResponse) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_MsgSetPriceResponse proto.InternalMessageInfo
 
+// MsgPostPrice posts a feeder's price of a provider's token.
+type MsgPostPrice struct {
+	// feeder is one of the provider's feeders.
+	Feeder string `protobuf:"bytes,1,opt,name=feeder,proto3" json:"feeder,omitempty"`
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,2,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// price is in whole native tokens per whole collateral token, in (0, 10^18].
+	Price cosmossdk_io_math.LegacyDec `protobuf:"bytes,3,opt,name=price,proto3,customtype=cosmossdk.io/math.LegacyDec" json:"price"`
+}
+
+func (m *MsgPostPrice) Reset()         { *m = MsgPostPrice{} }
+func (m *MsgPostPrice) String() string { return proto.CompactTextString(m) }
+func (*MsgPostPrice) ProtoMessage()    {}
+func (*MsgPostPrice) Descriptor() ([]byte, []int) {
+	return fileDescriptor_f4eeb4dccade8fbf, []int{12}
+}
+func (m *MsgPostPrice) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgPostPrice) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgPostPrice.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgPostPrice) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgPostPrice.Merge(m, src)
+}
+func (m *MsgPostPrice) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgPostPrice) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgPostPrice.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgPostPrice proto.InternalMessageInfo
+
+func (m *MsgPostPrice) GetFeeder() string {
+	if m != nil {
+		return m.Feeder
+	}
+	return ""
+}
+
+func (m *MsgPostPrice) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+// MsgPostPriceResponse is the answer to MsgPostPrice.
+type MsgPostPriceResponse struct {
+	// median is the price that the posts make together; zero while there are too few.
+	Median cosmossdk_io_math.LegacyDec `protobuf:"bytes,1,opt,name=median,proto3,customtype=cosmossdk.io/math.LegacyDec" json:"median"`
+}
+
+func (m *MsgPostPriceResponse) Reset()         { *m = MsgPostPriceResponse{} }
+func (m *MsgPostPriceResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgPostPriceResponse) ProtoMessage()    {}
+func (*MsgPostPriceResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_f4eeb4dccade8fbf, []int{13}
+}
+func (m *MsgPostPriceResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgPostPriceResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgPostPriceResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgPostPriceResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgPostPriceResponse.Merge(m, src)
+}
+func (m *MsgPostPriceResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgPostPriceResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgPostPriceResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgPostPriceResponse proto.InternalMessageInfo
+
+// MsgProvePrice proves a price, or an accumulator of prices, in the state of another chain.
+type MsgProvePrice struct {
+	// submitter is anybody.
+	Submitter string `protobuf:"bytes,1,opt,name=submitter,proto3" json:"submitter,omitempty"`
+	// provider_id is the provider.
+	ProviderId string `protobuf:"bytes,2,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
+	// value is the value at the source's path, at most 16 KiB.
+	Value []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	// proof is the ICS-23 Merkle proof of it, as IBC encodes it, at most 64 KiB.
+	Proof []byte `protobuf:"bytes,4,opt,name=proof,proto3" json:"proof,omitempty"`
+	// proof_height is the height of the header that the proof leads to; above that of the last proof.
+	ProofHeight types.Height `protobuf:"bytes,5,opt,name=proof_height,json=proofHeight,proto3" json:"proof_height"`
+}
+
+func (m *MsgProvePrice) Reset()         { *m = MsgProvePrice{} }
+func (m *MsgProvePrice) String() string { return proto.CompactTextString(m) }
+func (*MsgProvePrice) ProtoMessage()    {}
+func (*MsgProvePrice) Descriptor() ([]byte, []int) {
+	return fileDescriptor_f4eeb4dccade8fbf, []int{14}
+}
+func (m *MsgProvePrice) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgProvePrice) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgProvePrice.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgProvePrice) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgProvePrice.Merge(m, src)
+}
+func (m *MsgProvePrice) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgProvePrice) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgProvePrice.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgProvePrice proto.InternalMessageInfo
+
+func (m *MsgProvePrice) GetSubmitter() string {
+	if m != nil {
+		return m.Submitter
+	}
+	return ""
+}
+
+func (m *MsgProvePrice) GetProviderId() string {
+	if m != nil {
+		return m.ProviderId
+	}
+	return ""
+}
+
+func (m *MsgProvePrice) GetValue() []byte {
+	if m != nil {
+		return m.Value
+	}
+	return nil
+}
+
+func (m *MsgProvePrice) GetProof() []byte {
+	if m != nil {
+		return m.Proof
+	}
+	return nil
+}
+
+func (m *MsgProvePrice) GetProofHeight() types.Height {
+	if m != nil {
+		return m.ProofHeight
+	}
+	return types.Height{}
+}
+
+// MsgProvePriceResponse is the answer to MsgProvePrice.
+type MsgProvePriceResponse struct {
+	// price is the price proved; zero if the accumulator waits for a second observation.
+	Price cosmossdk_io_math.LegacyDec `protobuf:"bytes,1,opt,name=price,proto3,customtype=cosmossdk.io/math.LegacyDec" json:"price"`
+}
+
+func (m *MsgProvePriceResponse) Reset()         { *m = MsgProvePriceResponse{} }
+func (m *MsgProvePriceResponse) String() string { return proto.CompactTextString(m) }
+func (*MsgProvePriceResponse) ProtoMessage()    {}
+func (*MsgProvePriceResponse) Descriptor() ([]byte, []int) {
+	return fileDescriptor_f4eeb4dccade8fbf, []int{15}
+}
+func (m *MsgProvePriceResponse) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *MsgProvePriceResponse) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_MsgProvePriceResponse.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *MsgProvePriceResponse) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_MsgProvePriceResponse.Merge(m, src)
+}
+func (m *MsgProvePriceResponse) XXX_Size() int {
+	return m.Size()
+}
+func (m *MsgProvePriceResponse) XXX_DiscardUnknown() {
+	xxx_messageInfo_MsgProvePriceResponse.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_MsgProvePriceResponse proto.InternalMessageInfo
+
 // MsgRetireChannel gives up the provider's channel.
 type MsgRetireChannel struct {
 	// authority is the module's authority.
@@ -598,7 +816,7 @@ func (m *MsgRetireChannel) Reset()         { *m = MsgRetireChannel{} }
 func (m *MsgRetireChannel) String() string { return proto.CompactTextString(m) }
 func (*MsgRetireChannel) ProtoMessage()    {}
 func (*MsgRetireChannel) Descriptor() ([]byte, []int) {
-	return fileDescriptor_f4eeb4dccade8fbf, []int{12}
+	return fileDescriptor_f4eeb4dccade8fbf, []int{16}
 }
 func (m *MsgRetireChannel) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -649,7 +867,7 @@ func (m *MsgRetireChannelResponse) Reset()         { *m = MsgRetireChannelRespon
 func (m *MsgRetireChannelResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgRetireChannelResponse) ProtoMessage()    {}
 func (*MsgRetireChannelResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_f4eeb4dccade8fbf, []int{13}
+	return fileDescriptor_f4eeb4dccade8fbf, []int{17}
 }
 func (m *MsgRetireChannelResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -690,7 +908,7 @@ func (m *MsgUpdateParams) Reset()         { *m = MsgUpdateParams{} }
 func (m *MsgUpdateParams) String() string { return proto.CompactTextString(m) }
 func (*MsgUpdateParams) ProtoMessage()    {}
 func (*MsgUpdateParams) Descriptor() ([]byte, []int) {
-	return fileDescriptor_f4eeb4dccade8fbf, []int{14}
+	return fileDescriptor_f4eeb4dccade8fbf, []int{18}
 }
 func (m *MsgUpdateParams) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -741,7 +959,7 @@ func (m *MsgUpdateParamsResponse) Reset()         { *m = MsgUpdateParamsResponse
 func (m *MsgUpdateParamsResponse) String() string { return proto.CompactTextString(m) }
 func (*MsgUpdateParamsResponse) ProtoMessage()    {}
 func (*MsgUpdateParamsResponse) Descriptor() ([]byte, []int) {
-	return fileDescriptor_f4eeb4dccade8fbf, []int{15}
+	return fileDescriptor_f4eeb4dccade8fbf, []int{19}
 }
 func (m *MsgUpdateParamsResponse) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -783,6 +1001,10 @@ func init() {
 	proto.RegisterType((*MsgResumeProviderResponse)(nil), "mesh.consumer.v1.MsgResumeProviderResponse")
 	proto.RegisterType((*MsgSetPrice)(nil), "mesh.consumer.v1.MsgSetPrice")
 	proto.RegisterType((*MsgSetPriceResponse)(nil), "mesh.consumer.v1.MsgSetPriceResponse")
+	proto.RegisterType((*MsgPostPrice)(nil), "mesh.consumer.v1.MsgPostPrice")
+	proto.RegisterType((*MsgPostPriceResponse)(nil), "mesh.consumer.v1.MsgPostPriceResponse")
+	proto.RegisterType((*MsgProvePrice)(nil), "mesh.consumer.v1.MsgProvePrice")
+	proto.RegisterType((*MsgProvePriceResponse)(nil), "mesh.consumer.v1.MsgProvePriceResponse")
 	proto.RegisterType((*MsgRetireChannel)(nil), "mesh.consumer.v1.MsgRetireChannel")
 	proto.RegisterType((*MsgRetireChannelResponse)(nil), "mesh.consumer.v1.MsgRetireChannelResponse")
 	proto.RegisterType((*MsgUpdateParams)(nil), "mesh.consumer.v1.MsgUpdateParams")
@@ -792,54 +1014,68 @@ func init() {
 func init() { proto.RegisterFile("mesh/consumer/v1/tx.proto", fileDescriptor_f4eeb4dccade8fbf) }
 
 var fileDescriptor_f4eeb4dccade8fbf = []byte{
-	// 747 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xcc, 0x56, 0xcd, 0x6b, 0xd4, 0x4e,
-	0x18, 0xde, 0xfc, 0x4a, 0x97, 0xdf, 0xce, 0x6a, 0x6d, 0xd3, 0xaf, 0x6c, 0x4a, 0xb3, 0x35, 0x45,
-	0xd9, 0xae, 0x34, 0x71, 0x2b, 0x78, 0xa8, 0xa7, 0x7e, 0x80, 0x0a, 0x2e, 0x2c, 0x29, 0x1e, 0x14,
-	0xa1, 0xa4, 0xc9, 0x38, 0x1b, 0x34, 0x99, 0x90, 0xc9, 0x2e, 0xed, 0x4d, 0x04, 0x2f, 0x9e, 0xbc,
-	0x88, 0x37, 0xcf, 0x1e, 0x7b, 0xa8, 0x20, 0xf8, 0x0f, 0xf4, 0x58, 0x8a, 0x07, 0xf1, 0x50, 0xa4,
-	0x3d, 0xf4, 0xdf, 0x90, 0x4c, 0x3e, 0x36, 0xb3, 0xc9, 0xb6, 0xa2, 0x54, 0xbd, 0x94, 0xce, 0xfb,
-	0x3e, 0xef, 0xfb, 0x3e, 0xcf, 0x64, 0xde, 0xa7, 0x05, 0x15, 0x1b, 0x92, 0xb6, 0x6a, 0x60, 0x87,
-	0x74, 0x6c, 0xe8, 0xa9, 0xdd, 0x86, 0xea, 0x6f, 0x2b, 0xae, 0x87, 0x7d, 0xcc, 0x8f, 0x06, 0x29,
-	0x25, 0x4e, 0x29, 0xdd, 0x86, 0x38, 0xa6, 0xdb, 0x96, 0x83, 0x55, 0xfa, 0x33, 0x04, 0x89, 0xd3,
-	0x06, 0x26, 0x36, 0x26, 0xaa, 0x4d, 0x50, 0x50, 0x6c, 0x13, 0x14, 0x25, 0x2a, 0x61, 0x62, 0x93,
-	0x9e, 0xd4, 0xf0, 0x10, 0xa5, 0x26, 0x10, 0x46, 0x38, 0x8c, 0x07, 0xbf, 0x45, 0xd1, 0x6a, 0x86,
-	0x49, 0x32, 0x9a, 0x02, 0xe4, 0x8f, 0x1c, 0x18, 0x69, 0x12, 0xb4, 0x62, 0x9a, 0x2d, 0x0f, 0x77,
-	0x2d, 0x13, 0x7a, 0xfc, 0x6d, 0x50, 0xd2, 0x3b, 0x7e, 0x1b, 0x7b, 0x96, 0xbf, 0x23, 0x70, 0x73,
-	0x5c, 0xad, 0xb4, 0x2a, 0x1c, 0xee, 0x2d, 0x4e, 0x44, 0xe3, 0x56, 0x4c, 0xd3, 0x83, 0x84, 0x6c,
-	0xf8, 0x9e, 0xe5, 0x20, 0xad, 0x07, 0xe5, 0xd7, 0x40, 0xd1, 0xc0, 0xce, 0x53, 0x0b, 0x09, 0xff,
-	0xcd, 0x71, 0xb5, 0xf2, 0xd2, 0x9c, 0xd2, 0xaf, 0x55, 0x89, 0x67, 0xac, 0x51, 0xdc, 0x6a, 0x69,
-	0xff, 0xa8, 0x5a, 0xf8, 0x70, 0xba, 0x5b, 0xe7, 0xb4, 0xa8, 0x74, 0xf9, 0xfa, 0xcb, 0xd3, 0xdd,
-	0x7a, 0xaf, 0xe9, 0xeb, 0xd3, 0xdd, 0xfa, 0x38, 0xd5, 0xc0, 0x92, 0x94, 0x05, 0x30, 0xc5, 0x46,
-	0x34, 0x48, 0x5c, 0xec, 0x10, 0x28, 0x7f, 0xe6, 0xc0, 0x58, 0x93, 0xa0, 0x87, 0xae, 0xa9, 0xfb,
-	0xf0, 0xdf, 0x10, 0xb5, 0x90, 0x15, 0x35, 0x15, 0x8b, 0x62, 0x79, 0xca, 0x33, 0xa0, 0x92, 0x09,
-	0x26, 0xd2, 0xde, 0x85, 0xd2, 0x34, 0x68, 0xe3, 0xee, 0xef, 0x4b, 0xab, 0x82, 0xb2, 0x1b, 0xf5,
-	0xd8, 0xb4, 0x4c, 0xaa, 0xaf, 0xa4, 0x81, 0x38, 0x74, 0xdf, 0x3c, 0x93, 0x36, 0xcb, 0x21, 0xa2,
-	0xcd, 0x06, 0x13, 0xda, 0x6f, 0x39, 0x30, 0xda, 0x24, 0xa8, 0xa5, 0x77, 0xc8, 0x1f, 0x60, 0x5d,
-	0xcb, 0xb2, 0x9e, 0x8c, 0x59, 0x33, 0x14, 0x64, 0x11, 0x08, 0xfd, 0xb1, 0xec, 0x55, 0x07, 0x9f,
-	0xf9, 0x6f, 0x5f, 0x75, 0x9a, 0x43, 0x72, 0xd5, 0xe9, 0x60, 0x42, 0xfb, 0x0b, 0x07, 0xca, 0x4d,
-	0x82, 0x36, 0xa0, 0xdf, 0xf2, 0x2c, 0x03, 0x5e, 0x18, 0x61, 0xfe, 0x2e, 0x18, 0x76, 0x83, 0x09,
-	0xc2, 0x10, 0x6d, 0xda, 0x08, 0x1e, 0xfd, 0xb7, 0xa3, 0xea, 0x4c, 0xd8, 0x98, 0x98, 0xcf, 0x14,
-	0x0b, 0xab, 0xb6, 0xee, 0xb7, 0x95, 0x07, 0x10, 0xe9, 0xc6, 0xce, 0x3a, 0x34, 0x0e, 0xf7, 0x16,
-	0x41, 0x34, 0x77, 0x1d, 0x1a, 0x5a, 0x58, 0xbf, 0x3c, 0x9f, 0x55, 0x3e, 0x1a, 0x2b, 0x8f, 0x65,
-	0xc8, 0x93, 0x60, 0x3c, 0x75, 0x4c, 0xd4, 0xbe, 0x0f, 0x1f, 0x96, 0x06, 0x7d, 0xcb, 0x83, 0x6b,
-	0x6d, 0xdd, 0x71, 0xe0, 0xf3, 0x8b, 0xfb, 0x46, 0x8d, 0x2c, 0x53, 0x89, 0xb5, 0xd7, 0x7e, 0x2e,
-	0xd1, 0x0b, 0x63, 0x62, 0x09, 0xf9, 0x4f, 0x1c, 0xb8, 0xd2, 0x5b, 0x75, 0xdd, 0xd3, 0x6d, 0xf2,
-	0xcb, 0xdc, 0xef, 0x80, 0xa2, 0x4b, 0x3b, 0x44, 0x2e, 0x25, 0xe4, 0xb8, 0x14, 0xcd, 0x33, 0xee,
-	0x14, 0x96, 0x2c, 0xdf, 0xcc, 0xea, 0x9a, 0xcd, 0xe8, 0x4a, 0xd3, 0x94, 0x2b, 0x60, 0xba, 0x2f,
-	0x14, 0xab, 0x5a, 0x7a, 0x55, 0x04, 0x43, 0x4d, 0x82, 0xf8, 0x47, 0xa0, 0x9c, 0xfe, 0x9b, 0x92,
-	0x63, 0x9b, 0xac, 0x7d, 0x8b, 0xb5, 0xf3, 0x10, 0xf1, 0x08, 0x7e, 0x0b, 0x8c, 0xf4, 0x99, 0xfb,
-	0x7c, 0x6e, 0x2d, 0x0b, 0x12, 0x6f, 0xfc, 0x04, 0x28, 0x3d, 0xa3, 0xcf, 0x65, 0xf3, 0x67, 0xb0,
-	0xa0, 0x01, 0x33, 0xf2, 0x6d, 0x91, 0xdf, 0x04, 0x97, 0x59, 0x4b, 0x94, 0x73, 0xab, 0x19, 0x8c,
-	0x58, 0x3f, 0x1f, 0xc3, 0x8a, 0x60, 0xfc, 0x6b, 0x90, 0x88, 0x34, 0x68, 0xa0, 0x88, 0x3c, 0xc3,
-	0xe1, 0x5b, 0xe0, 0xff, 0xc4, 0x6c, 0x66, 0x73, 0x0b, 0xe3, 0xb4, 0x78, 0xed, 0xcc, 0x74, 0xfa,
-	0x5a, 0xd8, 0x85, 0x96, 0x07, 0xf0, 0x49, 0x61, 0x06, 0x5c, 0x4b, 0xee, 0xe2, 0xf1, 0x4f, 0xc0,
-	0x25, 0x66, 0xe9, 0xae, 0x9e, 0xf5, 0x30, 0x28, 0x44, 0x5c, 0x38, 0x17, 0x12, 0x77, 0x17, 0x87,
-	0x5f, 0x04, 0xcb, 0xb5, 0x7a, 0x6f, 0xff, 0x58, 0xe2, 0x0e, 0x8e, 0x25, 0xee, 0xfb, 0xb1, 0xc4,
-	0xbd, 0x39, 0x91, 0x0a, 0x07, 0x27, 0x52, 0xe1, 0xeb, 0x89, 0x54, 0x78, 0xac, 0x20, 0xcb, 0x6f,
-	0x77, 0xb6, 0x14, 0x03, 0xdb, 0x6a, 0xd0, 0x75, 0x91, 0x40, 0xa3, 0x13, 0x2c, 0x1e, 0x3d, 0xa9,
-	0xdb, 0xbd, 0xb5, 0xf3, 0x77, 0x5c, 0x48, 0xb6, 0x8a, 0xf4, 0x1f, 0xb5, 0x5b, 0x3f, 0x02, 0x00,
-	0x00, 0xff, 0xff, 0x45, 0x60, 0xb4, 0x80, 0x55, 0x0a, 0x00, 0x00,
+	// 961 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xcc, 0x57, 0x41, 0x6b, 0xdc, 0x46,
+	0x14, 0xb6, 0x9a, 0x7a, 0xdb, 0x7d, 0xeb, 0x24, 0xb6, 0x62, 0x27, 0xb2, 0x42, 0xb4, 0x8e, 0x42,
+	0x52, 0xc7, 0xc5, 0x52, 0x36, 0x85, 0x1e, 0xb6, 0xf4, 0x10, 0x3b, 0xd0, 0x04, 0xba, 0xb0, 0xc8,
+	0xb4, 0xd0, 0x52, 0xd8, 0x6a, 0xa5, 0xb1, 0x56, 0x24, 0xd2, 0x08, 0x8d, 0x76, 0x89, 0x6f, 0xa5,
+	0xc7, 0x9e, 0x7a, 0x29, 0xbd, 0xf5, 0xdc, 0xa3, 0x29, 0x29, 0x14, 0xfa, 0x07, 0x72, 0x29, 0x84,
+	0xd0, 0x43, 0xe9, 0x21, 0x14, 0xfb, 0xe0, 0xff, 0xd0, 0x53, 0xd1, 0x68, 0x34, 0xab, 0x59, 0x69,
+	0x77, 0x43, 0x42, 0xdc, 0x5c, 0xcc, 0xce, 0x7b, 0xdf, 0xbc, 0xf7, 0x7d, 0x6f, 0x46, 0xef, 0x8d,
+	0x61, 0x3d, 0x40, 0x64, 0x60, 0x3a, 0x38, 0x24, 0xc3, 0x00, 0xc5, 0xe6, 0xa8, 0x65, 0x26, 0x8f,
+	0x8c, 0x28, 0xc6, 0x09, 0x96, 0x97, 0x53, 0x97, 0x91, 0xbb, 0x8c, 0x51, 0x4b, 0x5d, 0xb1, 0x03,
+	0x3f, 0xc4, 0x26, 0xfd, 0x9b, 0x81, 0xd4, 0x4b, 0x0e, 0x26, 0x01, 0x26, 0x66, 0x40, 0xbc, 0x74,
+	0x73, 0x40, 0x3c, 0xe6, 0x58, 0xcf, 0x1c, 0x3d, 0xba, 0x32, 0xb3, 0x05, 0x73, 0xad, 0x7a, 0xd8,
+	0xc3, 0x99, 0x3d, 0xfd, 0xc5, 0xac, 0xcd, 0x12, 0x13, 0x9e, 0x9a, 0x6d, 0xa3, 0x80, 0x51, 0xcb,
+	0x8c, 0x6c, 0xe7, 0x01, 0x4a, 0x32, 0xab, 0xfe, 0xab, 0x04, 0xe7, 0x3a, 0xc4, 0xbb, 0xe3, 0xba,
+	0xdd, 0x18, 0x8f, 0x7c, 0x17, 0xc5, 0xf2, 0x87, 0x50, 0xb7, 0x87, 0xc9, 0x00, 0xc7, 0x7e, 0x72,
+	0xa0, 0x48, 0x1b, 0xd2, 0x66, 0x7d, 0x47, 0x79, 0xf6, 0x78, 0x7b, 0x95, 0x91, 0xb8, 0xe3, 0xba,
+	0x31, 0x22, 0x64, 0x2f, 0x89, 0xfd, 0xd0, 0xb3, 0xc6, 0x50, 0x79, 0x17, 0x6a, 0x0e, 0x0e, 0xf7,
+	0x7d, 0x4f, 0x79, 0x6b, 0x43, 0xda, 0x6c, 0xdc, 0xde, 0x30, 0x26, 0x2b, 0x60, 0xe4, 0x39, 0x76,
+	0x29, 0x6e, 0xa7, 0xfe, 0xe4, 0x79, 0x73, 0xe1, 0xe7, 0x93, 0xc3, 0x2d, 0xc9, 0x62, 0x5b, 0xdb,
+	0x37, 0xbe, 0x3d, 0x39, 0xdc, 0x1a, 0x07, 0xfd, 0xee, 0xe4, 0x70, 0xeb, 0x02, 0x25, 0x2e, 0x92,
+	0xd4, 0x15, 0xb8, 0x28, 0x5a, 0x2c, 0x44, 0x22, 0x1c, 0x12, 0xa4, 0xff, 0x2e, 0xc1, 0x4a, 0x87,
+	0x78, 0x9f, 0x45, 0xae, 0x9d, 0xa0, 0x37, 0x43, 0xd4, 0xcd, 0xb2, 0xa8, 0x8b, 0xb9, 0x28, 0x91,
+	0xa7, 0x7e, 0x19, 0xd6, 0x4b, 0x46, 0x2e, 0xed, 0xc7, 0x4c, 0x9a, 0x85, 0x02, 0x3c, 0x7a, 0x75,
+	0x69, 0x4d, 0x68, 0x44, 0x2c, 0x46, 0xcf, 0x77, 0xa9, 0xbe, 0xba, 0x05, 0xb9, 0xe9, 0xbe, 0x3b,
+	0x93, 0xb6, 0xc8, 0x81, 0xd1, 0x16, 0x8d, 0x9c, 0xf6, 0x0f, 0x12, 0x2c, 0x77, 0x88, 0xd7, 0xb5,
+	0x87, 0xe4, 0x14, 0x58, 0x6f, 0x96, 0x59, 0xaf, 0xe5, 0xac, 0x05, 0x0a, 0xba, 0x0a, 0xca, 0xa4,
+	0xad, 0x5c, 0xea, 0xf4, 0x98, 0xff, 0xef, 0x52, 0x17, 0x39, 0xf0, 0x52, 0x17, 0x8d, 0x9c, 0xf6,
+	0x9f, 0x12, 0x34, 0x3a, 0xc4, 0xdb, 0x43, 0x49, 0x37, 0xf6, 0x1d, 0xf4, 0xda, 0x08, 0xcb, 0x9f,
+	0xc0, 0x62, 0x94, 0x66, 0x50, 0xce, 0xd0, 0xa0, 0xad, 0xf4, 0xd2, 0xff, 0xfd, 0xbc, 0x79, 0x39,
+	0x0b, 0x4c, 0xdc, 0x07, 0x86, 0x8f, 0xcd, 0xc0, 0x4e, 0x06, 0xc6, 0xa7, 0xc8, 0xb3, 0x9d, 0x83,
+	0xbb, 0xc8, 0x79, 0xf6, 0x78, 0x1b, 0x58, 0xde, 0xbb, 0xc8, 0xb1, 0xb2, 0xfd, 0xed, 0x6b, 0x65,
+	0xe5, 0xcb, 0xb9, 0xf2, 0x5c, 0x86, 0xbe, 0x06, 0x17, 0x0a, 0x4b, 0xae, 0xf6, 0x0f, 0x09, 0x96,
+	0xd2, 0x13, 0xc4, 0x84, 0xc9, 0xbd, 0x05, 0xb5, 0x7d, 0x84, 0x5c, 0x14, 0xcf, 0xd5, 0xca, 0x70,
+	0xa7, 0x28, 0xf4, 0x6a, 0x2a, 0x94, 0xa5, 0x4d, 0x55, 0xae, 0xf0, 0x4b, 0x99, 0xd3, 0xd7, 0x6d,
+	0x58, 0x2d, 0xae, 0x73, 0x9d, 0xf2, 0x7d, 0xa8, 0x05, 0xc8, 0xf5, 0xed, 0x90, 0xc9, 0x7a, 0x09,
+	0x12, 0x2c, 0x80, 0xfe, 0xaf, 0x04, 0x67, 0xd3, 0x1c, 0x31, 0xfd, 0x50, 0xd9, 0x15, 0x21, 0xc3,
+	0x7e, 0xe0, 0x27, 0xc9, 0x0b, 0x94, 0x6d, 0x0c, 0x9d, 0x5f, 0xb9, 0x55, 0x58, 0x1c, 0xd9, 0x0f,
+	0x87, 0x59, 0xe5, 0x96, 0xac, 0x6c, 0x91, 0x5a, 0xa3, 0x18, 0xe3, 0x7d, 0xe5, 0xed, 0xcc, 0x4a,
+	0x17, 0xf2, 0xc7, 0xb0, 0x44, 0x7f, 0xf4, 0x06, 0xc8, 0xf7, 0x06, 0x89, 0xb2, 0x48, 0x9b, 0xed,
+	0xf9, 0xac, 0xd9, 0x8e, 0x5a, 0xc6, 0x3d, 0x6a, 0x2e, 0xf6, 0xd6, 0x06, 0xc5, 0x67, 0xf6, 0xf6,
+	0x75, 0x7a, 0x89, 0x38, 0xb7, 0xb4, 0xbc, 0x32, 0x2f, 0x2f, 0x97, 0xaa, 0x7f, 0x0d, 0x6b, 0x82,
+	0x81, 0x17, 0x98, 0x1f, 0xb2, 0xf4, 0x6a, 0x87, 0xac, 0xff, 0x94, 0xb5, 0x3a, 0x0b, 0x25, 0x7e,
+	0x8c, 0x76, 0x07, 0x76, 0x18, 0xa2, 0x87, 0xaf, 0xaf, 0x6b, 0xb4, 0xca, 0xdf, 0x8e, 0x26, 0x3e,
+	0x03, 0x26, 0xb9, 0xb0, 0x9e, 0x27, 0xd8, 0xf8, 0xe7, 0xf4, 0x9b, 0x04, 0xe7, 0xc7, 0xc3, 0xc7,
+	0x8e, 0xed, 0x80, 0xbc, 0x34, 0xf7, 0x8f, 0xa0, 0x16, 0xd1, 0x08, 0x6c, 0x6e, 0x2a, 0x15, 0x73,
+	0x93, 0xfa, 0x85, 0x79, 0x99, 0x6d, 0x69, 0xdf, 0x2a, 0xeb, 0xba, 0x52, 0xd2, 0x55, 0xa4, 0xa9,
+	0xaf, 0xc3, 0xa5, 0x09, 0x53, 0xae, 0xea, 0xf6, 0x2f, 0xef, 0xc0, 0x99, 0x0e, 0xf1, 0xe4, 0x2f,
+	0xa0, 0x51, 0x7c, 0xe5, 0x54, 0x0c, 0x72, 0xf1, 0x41, 0xa1, 0x6e, 0xce, 0x43, 0xf0, 0xeb, 0xd3,
+	0x87, 0x73, 0x13, 0xcf, 0x8d, 0x6b, 0x95, 0x7b, 0x45, 0x90, 0xfa, 0xfe, 0x0b, 0x80, 0x8a, 0x39,
+	0x26, 0xe6, 0x7e, 0x75, 0x0e, 0x11, 0x34, 0x25, 0x47, 0xf5, 0xa0, 0x96, 0x7b, 0x70, 0x56, 0x1c,
+	0xd2, 0x7a, 0xe5, 0x6e, 0x01, 0xa3, 0x6e, 0xcd, 0xc7, 0x88, 0x22, 0x84, 0x89, 0x3a, 0x4d, 0x44,
+	0x11, 0x34, 0x55, 0x44, 0xd5, 0x08, 0x94, 0xbb, 0xf0, 0x2e, 0x1f, 0x7f, 0x57, 0x2a, 0x37, 0xe6,
+	0x6e, 0xf5, 0xfa, 0x4c, 0x37, 0x8f, 0xb8, 0x07, 0xf5, 0xf1, 0x88, 0xd1, 0xaa, 0xe5, 0xe6, 0x7e,
+	0xf5, 0xc6, 0x6c, 0x3f, 0x0f, 0xfa, 0x39, 0x40, 0xa1, 0x09, 0x37, 0xab, 0x77, 0x71, 0x80, 0xfa,
+	0xde, 0x1c, 0x40, 0xf1, 0x0c, 0xc5, 0xee, 0xa3, 0x4f, 0x29, 0x5e, 0x01, 0x33, 0xe5, 0x0c, 0x2b,
+	0xbb, 0x84, 0xfc, 0x15, 0x2c, 0x09, 0x1d, 0xe2, 0xea, 0xac, 0x5b, 0x4c, 0x21, 0xea, 0xcd, 0xb9,
+	0x90, 0x3c, 0xba, 0xba, 0xf8, 0x4d, 0xda, 0x09, 0x76, 0xee, 0x3d, 0x39, 0xd2, 0xa4, 0xa7, 0x47,
+	0x9a, 0xf4, 0xcf, 0x91, 0x26, 0x7d, 0x7f, 0xac, 0x2d, 0x3c, 0x3d, 0xd6, 0x16, 0xfe, 0x3a, 0xd6,
+	0x16, 0xbe, 0x34, 0x3c, 0x3f, 0x19, 0x0c, 0xfb, 0x86, 0x83, 0x03, 0x33, 0x8d, 0xba, 0x4d, 0x90,
+	0x33, 0x4c, 0xbb, 0x04, 0x5d, 0x99, 0x8f, 0xc6, 0x3d, 0x22, 0x39, 0x88, 0x10, 0xe9, 0xd7, 0xe8,
+	0xff, 0x39, 0x1f, 0xfc, 0x17, 0x00, 0x00, 0xff, 0xff, 0x96, 0x3c, 0xea, 0x6d, 0xaa, 0x0d, 0x00,
+	0x00,
 }
 
 // Reference imports to suppress errors if they are not otherwise used.
@@ -866,6 +1102,10 @@ type MsgClient interface {
 	ResumeProvider(ctx context.Context, in *MsgResumeProvider, opts ...grpc.CallOption) (*MsgResumeProviderResponse, error)
 	// SetPrice posts the governance-set price of a provider's token. Authority only.
 	SetPrice(ctx context.Context, in *MsgSetPrice, opts ...grpc.CallOption) (*MsgSetPriceResponse, error)
+	// PostPrice posts a feeder's price of a provider's token.
+	PostPrice(ctx context.Context, in *MsgPostPrice, opts ...grpc.CallOption) (*MsgPostPriceResponse, error)
+	// ProvePrice proves a price, or an accumulator of prices, in the state of another chain. Anybody may.
+	ProvePrice(ctx context.Context, in *MsgProvePrice, opts ...grpc.CallOption) (*MsgProvePriceResponse, error)
 	// RetireChannel gives up the provider's channel so that a new one can be opened. Authority only.
 	RetireChannel(ctx context.Context, in *MsgRetireChannel, opts ...grpc.CallOption) (*MsgRetireChannelResponse, error)
 	// UpdateParams changes the module's parameters. Authority only.
@@ -934,6 +1174,24 @@ func (c *msgClient) SetPrice(ctx context.Context, in *MsgSetPrice, opts ...grpc.
 	return out, nil
 }
 
+func (c *msgClient) PostPrice(ctx context.Context, in *MsgPostPrice, opts ...grpc.CallOption) (*MsgPostPriceResponse, error) {
+	out := new(MsgPostPriceResponse)
+	err := c.cc.Invoke(ctx, "/mesh.consumer.v1.Msg/PostPrice", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *msgClient) ProvePrice(ctx context.Context, in *MsgProvePrice, opts ...grpc.CallOption) (*MsgProvePriceResponse, error) {
+	out := new(MsgProvePriceResponse)
+	err := c.cc.Invoke(ctx, "/mesh.consumer.v1.Msg/ProvePrice", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *msgClient) RetireChannel(ctx context.Context, in *MsgRetireChannel, opts ...grpc.CallOption) (*MsgRetireChannelResponse, error) {
 	out := new(MsgRetireChannelResponse)
 	err := c.cc.Invoke(ctx, "/mesh.consumer.v1.Msg/RetireChannel", in, out, opts...)
@@ -966,6 +1224,10 @@ type MsgServer interface {
 	ResumeProvider(context.Context, *MsgResumeProvider) (*MsgResumeProviderResponse, error)
 	// SetPrice posts the governance-set price of a provider's token. Authority only.
 	SetPrice(context.Context, *MsgSetPrice) (*MsgSetPriceResponse, error)
+	// PostPrice posts a feeder's price of a provider's token.
+	PostPrice(context.Context, *MsgPostPrice) (*MsgPostPriceResponse, error)
+	// ProvePrice proves a price, or an accumulator of prices, in the state of another chain. Anybody may.
+	ProvePrice(context.Context, *MsgProvePrice) (*MsgProvePriceResponse, error)
 	// RetireChannel gives up the provider's channel so that a new one can be opened. Authority only.
 	RetireChannel(context.Context, *MsgRetireChannel) (*MsgRetireChannelResponse, error)
 	// UpdateParams changes the module's parameters. Authority only.
@@ -993,6 +1255,12 @@ func (*UnimplementedMsgServer) ResumeProvider(ctx context.Context, req *MsgResum
 }
 func (*UnimplementedMsgServer) SetPrice(ctx context.Context, req *MsgSetPrice) (*MsgSetPriceResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method SetPrice not implemented")
+}
+func (*UnimplementedMsgServer) PostPrice(ctx context.Context, req *MsgPostPrice) (*MsgPostPriceResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method PostPrice not implemented")
+}
+func (*UnimplementedMsgServer) ProvePrice(ctx context.Context, req *MsgProvePrice) (*MsgProvePriceResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ProvePrice not implemented")
 }
 func (*UnimplementedMsgServer) RetireChannel(ctx context.Context, req *MsgRetireChannel) (*MsgRetireChannelResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method RetireChannel not implemented")
@@ -1113,6 +1381,42 @@ func _Msg_SetPrice_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Msg_PostPrice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgPostPrice)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).PostPrice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.consumer.v1.Msg/PostPrice",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).PostPrice(ctx, req.(*MsgPostPrice))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Msg_ProvePrice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MsgProvePrice)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MsgServer).ProvePrice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/mesh.consumer.v1.Msg/ProvePrice",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MsgServer).ProvePrice(ctx, req.(*MsgProvePrice))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Msg_RetireChannel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(MsgRetireChannel)
 	if err := dec(in); err != nil {
@@ -1177,6 +1481,14 @@ var _Msg_serviceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetPrice",
 			Handler:    _Msg_SetPrice_Handler,
+		},
+		{
+			MethodName: "PostPrice",
+			Handler:    _Msg_PostPrice_Handler,
+		},
+		{
+			MethodName: "ProvePrice",
+			Handler:    _Msg_ProvePrice_Handler,
 		},
 		{
 			MethodName: "RetireChannel",
@@ -1567,6 +1879,180 @@ func (m *MsgSetPriceResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *MsgPostPrice) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgPostPrice) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgPostPrice) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Price.Size()
+		i -= size
+		if _, err := m.Price.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintTx(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x1a
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Feeder) > 0 {
+		i -= len(m.Feeder)
+		copy(dAtA[i:], m.Feeder)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Feeder)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgPostPriceResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgPostPriceResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgPostPriceResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Median.Size()
+		i -= size
+		if _, err := m.Median.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintTx(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgProvePrice) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgProvePrice) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgProvePrice) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size, err := m.ProofHeight.MarshalToSizedBuffer(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = encodeVarintTx(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0x2a
+	if len(m.Proof) > 0 {
+		i -= len(m.Proof)
+		copy(dAtA[i:], m.Proof)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Proof)))
+		i--
+		dAtA[i] = 0x22
+	}
+	if len(m.Value) > 0 {
+		i -= len(m.Value)
+		copy(dAtA[i:], m.Value)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Value)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.ProviderId) > 0 {
+		i -= len(m.ProviderId)
+		copy(dAtA[i:], m.ProviderId)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.ProviderId)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Submitter) > 0 {
+		i -= len(m.Submitter)
+		copy(dAtA[i:], m.Submitter)
+		i = encodeVarintTx(dAtA, i, uint64(len(m.Submitter)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *MsgProvePriceResponse) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *MsgProvePriceResponse) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *MsgProvePriceResponse) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	{
+		size := m.Price.Size()
+		i -= size
+		if _, err := m.Price.MarshalTo(dAtA[i:]); err != nil {
+			return 0, err
+		}
+		i = encodeVarintTx(dAtA, i, uint64(size))
+	}
+	i--
+	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+
 func (m *MsgRetireChannel) Marshal() (dAtA []byte, err error) {
 	size := m.Size()
 	dAtA = make([]byte, size)
@@ -1852,6 +2338,74 @@ func (m *MsgSetPriceResponse) Size() (n int) {
 	}
 	var l int
 	_ = l
+	return n
+}
+
+func (m *MsgPostPrice) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Feeder)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = m.Price.Size()
+	n += 1 + l + sovTx(uint64(l))
+	return n
+}
+
+func (m *MsgPostPriceResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = m.Median.Size()
+	n += 1 + l + sovTx(uint64(l))
+	return n
+}
+
+func (m *MsgProvePrice) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Submitter)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.ProviderId)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.Value)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = len(m.Proof)
+	if l > 0 {
+		n += 1 + l + sovTx(uint64(l))
+	}
+	l = m.ProofHeight.Size()
+	n += 1 + l + sovTx(uint64(l))
+	return n
+}
+
+func (m *MsgProvePriceResponse) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = m.Price.Size()
+	n += 1 + l + sovTx(uint64(l))
 	return n
 }
 
@@ -2910,6 +3464,537 @@ func (m *MsgSetPriceResponse) Unmarshal(dAtA []byte) error {
 			return fmt.Errorf("proto: MsgSetPriceResponse: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgPostPrice) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgPostPrice: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgPostPrice: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Feeder", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Feeder = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Price", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Price.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgPostPriceResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgPostPriceResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgPostPriceResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Median", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Median.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgProvePrice) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgProvePrice: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgProvePrice: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Submitter", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Submitter = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProviderId", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ProviderId = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Value", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Value = append(m.Value[:0], dAtA[iNdEx:postIndex]...)
+			if m.Value == nil {
+				m.Value = []byte{}
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Proof", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Proof = append(m.Proof[:0], dAtA[iNdEx:postIndex]...)
+			if m.Proof == nil {
+				m.Proof = []byte{}
+			}
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProofHeight", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.ProofHeight.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipTx(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthTx
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *MsgProvePriceResponse) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowTx
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: MsgProvePriceResponse: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: MsgProvePriceResponse: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Price", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowTx
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthTx
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthTx
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if err := m.Price.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := skipTx(dAtA[iNdEx:])
