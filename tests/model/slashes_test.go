@@ -2,6 +2,8 @@ package model_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +24,19 @@ func (w *world) lossy() {
 	for _, p := range w.pairings {
 		p.SkipBacking = true
 	}
+}
+
+// stakeMuch stakes so much, by everybody and on all consumers, that slashes find something.
+func (w *world) stakeMuch(rt *rapid.T) {
+	for _, del := range delegators {
+		for _, p := range w.pairings {
+			for range rapid.IntRange(1, 3).Draw(rt, "stakes") {
+				tokens := rapid.Int64Range(3, 20).Draw(rt, "tokens") * one
+				w.prov.Account(del).Queue(p.MsgCrossStake(del, w.validator(rt, p.Consumer), tokens))
+			}
+		}
+	}
+	w.n.Steps(6)
 }
 
 // claimed is a slash on a consumer for another reason than double signing, which enters its slash log.
@@ -149,15 +164,19 @@ func TestRandomHistoriesWithSlashes(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t, rt, 2)
+		w.stakeMuch(rt)
 		actions := w.actions()
 		for name, action := range map[string]func(*rapid.T){
-			"native slash": w.nativeSlash, "claim": w.claimed, "another claim": w.claimed, "proof": w.proof, "another proof": w.proof,
-			"double sign": w.doubleSign, "judge": w.judge,
-			"stake on": w.crossStake, "stake still more": w.crossStake, "unstake more": w.crossUnstake, "native still": w.nativeOnProvider,
+			"native slash": w.nativeSlash, "claim": w.claimed, "proof": w.proof, "double sign": w.doubleSign, "judge": w.judge,
 		} {
-			actions[name] = action
+			// Each as often as three of the others.
+			actions[name], actions[name+" more"], actions[name+" still more"] = action, action, action
 		}
-		rt.Repeat(actions)
+		names := slices.Sorted(maps.Keys(actions))
+		for range rapid.IntRange(20, 50).Draw(rt, "actions") {
+			actions[rapid.SampledFrom(names).Draw(rt, "action")](rt)
+			w.n.Steps(rapid.IntRange(0, 3).Draw(rt, "blocks"))
+		}
 		w.agree()
 		w.everybodyLeaves()
 		w.drained()
