@@ -48,6 +48,42 @@ func TestMassProofAndAShorterU(t *testing.T) {
 	require.Equal(t, s.f.Ctx.BlockTime().Add(3*day), rec.DueAt)
 }
 
+// TestDustOfOthersIsNoEscape: rounding when others unstake raises the value of who stays. That is no collateral lost.
+func TestDustOfOthersIsNoEscape(t *testing.T) {
+	f := testutil.New(t)
+	val := f.Validator(500_000_000, 1)
+	u, w := f.Delegator(val, 1_000_000), f.Delegator(val, 100_000)
+	f.NextBlock()
+	c := f.Consumer(client, nil)
+	c.Bond(1)
+	require.NoError(t, c.Stake(u, 1, 1_000_000))
+	require.NoError(t, c.Stake(w, 1, 10_000))
+	f.NextBlock()
+	slashPool(t, f, c, 1, "0.01")
+	f.Blocks(3)
+	require.Equal(t, "990000", f.Collateral(u).MaxLien.String())
+	require.Equal(t, "990000", f.Collateral(u).Collateral.String())
+	for range 300 {
+		require.NoError(t, c.Unstake(w, 1, 1))
+	}
+	f.NextBlock()
+	require.Equal(t, "990291", f.Collateral(u).MaxLien.String())
+	require.NoError(t, f.Undelegate(u, val, 1))
+	f.NextBlock()
+	col := f.Collateral(u)
+	require.False(t, col.Barred)
+	require.True(t, col.MaxLien.LTE(col.Collateral), "%s", col.MaxLien)
+	// What goes missing of the collateral is an escape all the same.
+	d, err := f.Staking.GetDelegation(f.Ctx, u, val)
+	require.NoError(t, err)
+	require.NoError(t, f.Staking.RemoveDelegation(f.Ctx, d))
+	d.DelegatorAddress = f.Address().String()
+	require.NoError(t, f.Staking.SetDelegation(f.Ctx, d))
+	require.NoError(t, f.Provider.Marked.Set(f.Ctx, u))
+	f.NextBlock()
+	require.True(t, f.Collateral(u).Barred)
+}
+
 // TestManySettlements: however often a position is settled, its budget covers what its pool may take.
 func TestManySettlements(t *testing.T) {
 	f := testutil.New(t)

@@ -274,6 +274,9 @@ func (k *Keeper) closePayment(ctx sdk.Context, key timeDelegator, p *payment, no
 	}
 	foreseen := p.account.Foreseen && !p.marked && !p.inexact && !p.read && left.IsZero() && p.takings.short.IsZero()
 	p.account.Debt = left
+	if !p.account.Backing.IsNil() {
+		p.account.Backing = sdkmath.MaxInt(p.account.Backing.Sub(p.takings.sum()), sdkmath.ZeroInt())
+	}
 	if left.IsZero() {
 		p.takings.closed = 1
 		p.account.Foreseen, p.account.DebtSince = false, types.Account{}.DebtSince

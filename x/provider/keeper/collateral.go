@@ -165,12 +165,19 @@ func (l *ledger) missing(collateral sdkmath.Int) sdkmath.Int {
 	return sdkmath.MaxInt(needed.Sub(after), sdkmath.ZeroInt())
 }
 
-// missingBefore is what was missing at the end of the last evaluation.
-func (l *ledger) missingBefore() sdkmath.Int {
-	if l.account.Missing.IsNil() {
+// backing is the collateral that the last evaluation or stake has counted.
+func (l *ledger) backing() sdkmath.Int {
+	if l.account.Backing.IsNil() {
 		return sdkmath.ZeroInt()
 	}
-	return l.account.Missing
+	return l.account.Backing
+}
+
+// setBacking notes how much collateral counts.
+func (l *ledger) setBacking(collateral sdkmath.Int) {
+	if !collateral.Equal(l.backing()) {
+		l.account.Backing, l.accountDirty = collateral, true
+	}
 }
 
 // find returns the delegator's position in the pool or batch.
@@ -206,7 +213,7 @@ func (k *Keeper) load(ctx context.Context, delAddr sdk.AccAddress) (*ledger, err
 		return nil, err
 	}
 	if !l.stored {
-		l.account = types.Account{Debt: sdkmath.ZeroInt(), MinSelfDelegation: sdkmath.ZeroInt(), Missing: sdkmath.ZeroInt()}
+		l.account = types.Account{Debt: sdkmath.ZeroInt(), MinSelfDelegation: sdkmath.ZeroInt(), Backing: sdkmath.ZeroInt()}
 		return l, nil // no account, no positions
 	}
 	rng := collections.NewPrefixedPairRange[sdk.AccAddress, uint64](delAddr)

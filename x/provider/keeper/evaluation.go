@@ -50,15 +50,10 @@ func (k *Keeper) evaluateMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint
 		all = all.Add(e.balance)
 	}
 	total := l.bonded.Add(all)
-	missing := l.missing(total)
-	if missing.IsPositive() {
-		if err := k.collateralLost(ctx, l, total, missing); err != nil {
+	if l.missing(total).IsPositive() {
+		if err := k.collateralLost(ctx, l, total); err != nil {
 			return steps, err
 		}
-		missing = l.missing(total)
-	}
-	if !missing.Equal(l.missingBefore()) {
-		l.account.Missing = missing
 	}
 	if r := l.find(id); r != nil && r.active() {
 		consumer, err := k.Consumers.Get(ctx, r.pool.ClientId)
@@ -90,17 +85,18 @@ func (k *Keeper) evaluateMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint
 	return steps, k.closeEvaluation(ctx, l, len(entries) == 0)
 }
 
-// collateralLost cuts positions that nothing backs any more. Unless a slash, settlement, a raise of the native ratio, or
-// rounding in x/staking explains the loss, collateral has escaped and the delegator is barred from new stake.
-func (k *Keeper) collateralLost(ctx sdk.Context, l *ledger, total, missing sdkmath.Int) error {
+// collateralLost cuts positions that nothing backs any more. If less is there than what backed them before, and neither a
+// slash, settlement nor rounding in x/staking explains it, collateral has escaped and the delegator is barred from new
+// stake. What is needed may also grow, by the dust that others leave in a pool.
+func (k *Keeper) collateralLost(ctx sdk.Context, l *ledger, total sdkmath.Int) error {
 	lastSlash, err := getItemOr(ctx, k.LastNativeSlash, 0)
 	if err != nil {
 		return err
 	}
-	missing = missing.Sub(l.missingBefore()) // what was missing then has its reason
-	if !l.account.Debt.IsPositive() && lastSlash < l.account.EvaluatedHeight && missing.GT(sdkmath.NewInt(maxRoundingLoss)) {
+	escaped := sdkmath.MinInt(l.backing().Sub(total), l.missing(total))
+	if !l.account.Debt.IsPositive() && lastSlash < l.account.EvaluatedHeight && escaped.GT(sdkmath.NewInt(maxRoundingLoss)) {
 		l.account.Barred, l.accountDirty = true, true
-		k.emit(ctx, &types.EventCollateralEscaped{Delegator: k.delString(l.delAddr), Missing: missing})
+		k.emit(ctx, &types.EventCollateralEscaped{Delegator: k.delString(l.delAddr), Missing: escaped})
 	}
 	return k.cut(ctx, l, total)
 }
@@ -152,6 +148,7 @@ func (k *Keeper) closeEvaluation(ctx sdk.Context, l *ledger, noEntries bool) err
 	kept := slices.ContainsFunc(l.refs, func(r *ref) bool { return r.pos.Shares.IsPositive() })
 	l.account.Foreseen = noEntries && kept && l.account.Debt.IsPositive()
 	l.account.EvaluatedHeight, l.accountDirty, l.evaluated = ctx.BlockHeight(), true, true
+	l.setBacking(l.collateral())
 	if err := k.save(ctx, l); err != nil {
 		return err
 	}

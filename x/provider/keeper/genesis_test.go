@@ -131,7 +131,7 @@ func TestGenesisRefused(t *testing.T) {
 		"position in the future": func(g *types.GenesisState) { g.Positions[0].Position.SlashIndex = sdkmath.OneInt() },
 		"position no account":    func(g *types.GenesisState) { g.Accounts = nil },
 		"account twice":          func(g *types.GenesisState) { g.Accounts = append(g.Accounts, g.Accounts[0]) },
-		"missing negative":       func(g *types.GenesisState) { g.Accounts[0].Account.Missing = sdkmath.NewInt(-1) },
+		"backing negative":       func(g *types.GenesisState) { g.Accounts[0].Account.Backing = sdkmath.NewInt(-1) },
 		"debt negative":          func(g *types.GenesisState) { g.Accounts[0].Account.Debt = sdkmath.NewInt(-1) },
 		"validator twice":        func(g *types.GenesisState) { g.Validators = append(g.Validators, g.Validators[0]) },
 		"validator of nobody":    func(g *types.GenesisState) { g.Validators[0].ClientId = "x" },

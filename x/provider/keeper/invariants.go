@@ -164,11 +164,23 @@ func (k *Keeper) eachSettled(ctx context.Context, fn func(ctx sdk.Context, l *le
 		if err != nil {
 			return err
 		}
-		if err := fn(cacheCtx, l, entries, slack); err != nil {
+		if err := fn(cacheCtx, l, entries, slack.Add(l.dust())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// dust returns by how much the delegator's liens have grown by what rounding took from others who joined or left: a share
+// was worth 1 at first, and J is what slashes took of it.
+func (l *ledger) dust() sdkmath.Int {
+	dust := sdkmath.ZeroInt()
+	for _, r := range l.refs {
+		if grown := r.value().Sub(types.ScaledMulFloor(r.pos.Shares, types.Scale().Sub(r.pool.SlashIndex))); r.counts() && grown.IsPositive() {
+			dust = dust.Add(grown)
+		}
+	}
+	return dust
 }
 
 // roundable returns by how many of the smallest units x/staking's rounding may have changed the delegator's collateral since

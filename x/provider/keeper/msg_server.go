@@ -68,6 +68,9 @@ func (s msgServer) CrossStake(ctx context.Context, msg *types.MsgCrossStake) (*t
 	if required := l.required(); required.GT(l.bonded) {
 		return nil, errorsmod.Wrapf(types.ErrInsufficientCollateral, "%s bonded, %s would be required", l.bonded, required)
 	}
+	if l.bonded.GT(l.backing()) {
+		l.setBacking(l.bonded) // what came since the last evaluation, or the first of all
+	}
 	if err := s.k.save(ctx, l); err != nil {
 		return nil, err
 	}

@@ -182,7 +182,7 @@ func (g GenesisState) validatePools(known func(string) error) error {
 			return bad("account %X is there twice", a.Delegator)
 		}
 		accounts[string(a.Delegator)] = true
-		if !a.Account.Missing.IsNil() && a.Account.Missing.IsNegative() {
+		if !a.Account.Backing.IsNil() && a.Account.Backing.IsNegative() {
 			return bad("account %X misses less than nothing", a.Delegator)
 		}
 		if a.Account.Debt.IsNil() || a.Account.Debt.IsNegative() || a.Account.MinSelfDelegation.IsNil() || a.Account.MinSelfDelegation.IsNegative() {
