@@ -126,20 +126,23 @@ func (k *Keeper) sendReport(
 	}
 	p.LastSeq++
 	report.Seq = p.LastSeq
+	report.Validators = make([]meshtypes.ValidatorReport, 0, len(vals))
+	// Once for all validators: each conversion copies it to the heap.
+	var goCtx context.Context = ctx
 	for _, val := range vals {
 		key := collections.Join(p.Config.ProviderId, val)
-		entry, ok, err := k.validatorReport(ctx, p.Config.ProviderId, val, cache)
+		entry, ok, err := k.validatorReport(goCtx, p.Config.ProviderId, val, cache)
 		if err != nil {
 			return p, err
 		}
 		if !ok {
-			if err := k.Dirty.Remove(ctx, key); err != nil {
+			if err := k.Dirty.Remove(goCtx, key); err != nil {
 				return p, err
 			}
 			continue
 		}
 		report.Validators = append(report.Validators, entry)
-		if err := k.Dirty.Set(ctx, key, types.DirtyValidator{InFlight: report.Seq}); err != nil {
+		if err := k.Dirty.Set(goCtx, key, types.DirtyValidator{InFlight: report.Seq}); err != nil {
 			return p, err
 		}
 	}
