@@ -106,7 +106,9 @@ func (app *App) initModules() error {
 		bank.NewAppModule(cdc, app.BankKeeper, app.AccountKeeper, nil),
 		staking.NewAppModule(cdc, app.StakingKeeper, app.AccountKeeper, app.BankKeeper, nil),
 		mint.NewAppModule(cdc, app.MintKeeper, app.AccountKeeper, nil, nil),
-		distribution.NewAppModule(cdc, app.DistrKeeper, app.AccountKeeper, app.BankKeeper, app.StakingKeeper, nil),
+		app.Mesh.DistributionModule(
+			distribution.NewAppModule(cdc, app.DistrKeeper, app.AccountKeeper, app.BankKeeper, app.StakingKeeper, nil),
+		),
 		slashing.NewAppModule(
 			cdc, app.SlashingKeeper, app.AccountKeeper, app.BankKeeper, app.StakingKeeper, nil, registry,
 		),

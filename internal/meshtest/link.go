@@ -117,6 +117,16 @@ func (e *End) Channel() *ibctesting.Path {
 	return e.path(meshtypes.PortConsumer, meshtypes.PortProvider)
 }
 
+// OpenTransfer opens an ICS-20 channel over the link and returns its ids at both ends.
+func (l *Link) OpenTransfer() (channelA, channelB string) {
+	p := l.A.path(transfertypes.PortID, transfertypes.PortID)
+	for _, c := range []*ibctesting.ChannelConfig{p.EndpointA.ChannelConfig, p.EndpointB.ChannelConfig} {
+		c.Version = transfertypes.V1
+	}
+	p.CreateChannels()
+	return p.EndpointA.ChannelID, p.EndpointB.ChannelID
+}
+
 // end returns the end of a link that a connection of a chain is.
 func (n *Network) end(c *Chain, connection string) *End {
 	for _, l := range n.links {

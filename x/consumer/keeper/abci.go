@@ -46,7 +46,9 @@ func (k *Keeper) EndBlock(goCtx context.Context) error {
 	if due {
 		k.stage(ctx, "rewards due", k.startRewards)
 	}
-	k.stage(ctx, "rewards", k.workRewards)
+	if k.rewardsMayGoOn(ctx, len(changes)) {
+		k.stage(ctx, "rewards", k.workRewards)
+	}
 	k.stage(ctx, "changed", k.drainChanged)
 	k.stage(ctx, "marks", k.markAll)
 	k.stage(ctx, "reports", k.sendDueReports)

@@ -56,6 +56,36 @@ func (k *Keeper) startRewards(ctx sdk.Context) error {
 	return nil
 }
 
+// rewardsMayGoOn says whether there is work on rewards for a block that has carried out so many changes of virtual stake. A
+// block that was full of them leaves it to the next one, until half of the epoch is over.
+func (k *Keeper) rewardsMayGoOn(ctx sdk.Context, changes int) (may bool) {
+	err := caught(func() error {
+		it, err := k.RewardWork.Iterate(ctx, nil)
+		if err != nil {
+			return err
+		}
+		may = it.Valid()
+		if err := it.Close(); err != nil || !may || changes == 0 {
+			return err
+		}
+		params, err := k.Params.Get(ctx)
+		if err != nil {
+			return err
+		}
+		epoch, err := k.Epoch.Get(ctx)
+		if err != nil {
+			return err
+		}
+		full := changes >= int(params.MaxEpochOperations)
+		may = !full || ctx.BlockTime().After(epoch.Start.Add(params.EpochDuration/2))
+		return nil
+	})
+	if err != nil {
+		k.stageFailed(ctx, "rewards", err)
+	}
+	return may && err == nil
+}
+
 // budget is what a block may still do for rewards.
 type budget struct {
 	withdrawals, transfers int

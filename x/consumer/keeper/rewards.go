@@ -259,3 +259,45 @@ func (k *Keeper) fundCommunity(ctx context.Context, coins sdk.Coins, from sdk.Ac
 	}
 	return k.distribution.FundCommunityPool(ctx, coins, from)
 }
+
+// CheckDeposit returns ErrDepositDenom if any of the coins may not be deposited into validators' rewards: only the bond
+// denom may, and what is registered as a reward of a provider that is not removed.
+func (k *Keeper) CheckDeposit(ctx context.Context, coins sdk.Coins) error {
+	bond, err := k.staking.BondDenom(ctx)
+	if err != nil {
+		return err
+	}
+	var registered map[string]bool
+	for _, c := range coins {
+		if c.Denom == bond {
+			continue
+		}
+		if registered == nil {
+			if registered, err = k.registeredRewards(ctx); err != nil {
+				return err
+			}
+		}
+		if !registered[c.Denom] {
+			return errorsmod.Wrap(types.ErrDepositDenom, c.Denom)
+		}
+	}
+	return nil
+}
+
+// registeredRewards returns the denoms registered as rewards of any provider that is not removed.
+func (k *Keeper) registeredRewards(ctx context.Context) (map[string]bool, error) {
+	providers, err := k.allProviders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	registered := map[string]bool{}
+	for _, p := range providers {
+		if p.Status == types.PROVIDER_STATUS_REMOVED {
+			continue
+		}
+		for _, d := range p.Config.RewardDenoms {
+			registered[d.Denom] = true
+		}
+	}
+	return registered, nil
+}

@@ -690,6 +690,27 @@ func TestRewardWorkIsBounded(t *testing.T) {
 	require.Equal(t, want.String(), r.balance(escrow, bondDenom).String())
 }
 
+// TestFullBlocksCollectNothing: a block full of changes leaves rewards to the next one, but not for longer than half an
+// epoch.
+func TestFullBlocksCollectNothing(t *testing.T) {
+	r := newRewarded(t, 6, 6, nil)
+	r.setParams(func(p *types.Params) { p.MaxEpochOperations = 1 })
+	for i := range 6 {
+		r.allocate(i, coin(bondDenom, 1_000_000))
+	}
+	want := zero()
+	for i := range 6 {
+		want = want.Add(r.due(provider1, i, bondDenom))
+	}
+	r.update(provider1, map[int]int64{0: 20_000, 1: 20_000, 2: 20_000, 3: 20_000})
+	r.epoch()
+	require.Equal(t, r.due(provider1, 5, bondDenom).IsPositive(), true)
+	require.Empty(t, r.transfers.sent)
+	r.block(epochTime/2 + time.Second)
+	require.Len(t, r.transfers.sent, 1, "half of the epoch is over")
+	require.Equal(t, want.String(), r.book(provider1, bondDenom).Collected.String())
+}
+
 // wait makes a provider wait for an amount of rewards on each of so many validators.
 func (r *rewarded) wait(denom string, validators int, each sdkmath.Int) {
 	r.t.Helper()

@@ -48,6 +48,7 @@ var (
 	ErrNoRewardChannel       = errorsmod.Register(ModuleName, 44, "no channel or no receiver for rewards is registered")
 	ErrNoTransfer            = errorsmod.Register(ModuleName, 45, "keeper is not connected to ICS-20 transfer")
 	ErrRewardTransferUsed    = errorsmod.Register(ModuleName, 46, "a reward transfer with this channel and sequence is in flight")
+	ErrDepositDenom          = errorsmod.Register(ModuleName, 47, "denom may not be deposited into validators' rewards")
 )
 
 // RewardAccount returns the account that holds a provider's rewards until they are sent, and sends them. Nobody has a key
