@@ -117,13 +117,14 @@ func (m *Mesh) ConnectDistribution(dk distrkeeper.Keeper) {
 // ConnectTransfer connects rewards to ICS-20 transfer, which carries them. The transfer module must be routed through
 // TransferMiddleware.
 func (m *Mesh) ConnectTransfer(tk *transferkeeper.Keeper) {
+	m.Provider.ConnectTransfer(tk)
 	m.Consumer.ConnectTransfer(tk)
 }
 
 // TransferMiddleware returns the transfer module, or the middlewares around it, with those of Mesh Security around it. It
 // goes to IBC's router in place of base.
 func (m *Mesh) TransferMiddleware(base porttypes.IBCModule) porttypes.IBCModule {
-	return consumer.NewTransferMiddleware(base, m.Consumer)
+	return provider.NewTransferMiddleware(consumer.NewTransferMiddleware(base, m.Consumer), m.Provider)
 }
 
 // ConnectIBC connects both modules to IBC and adds their routes to its router.
