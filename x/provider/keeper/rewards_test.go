@@ -653,7 +653,9 @@ func TestRewardQueries(t *testing.T) {
 	}
 	require.Equal(t, res.Rewards, paged)
 	for _, bad := range []*types.QueryRewardsRequest{
-		nil, {Delegator: "x"}, {Delegator: v.String(), ConsumerId: "z"},
+		nil,
+		{Delegator: "x"},
+		{Delegator: v.String(), ConsumerId: "z"},
 		{Delegator: v.String(), Pagination: &query.PageRequest{Key: []byte("foreign")}},
 	} {
 		_, err := f.Queries.Rewards(f.Ctx, bad)

@@ -38,6 +38,12 @@ func TestToEventIsTheTypedEvent(t *testing.T) {
 		&types.EventSettled{Amount: sdkmath.ZeroInt()},
 		&types.EventSettled{Delegator: "cosmos1abc", PoolId: 1<<64 - 1, Amount: big},
 		&types.EventBurned{Amount: sdkmath.ZeroInt(), Debt: sdkmath.ZeroInt()},
+		&types.EventRewardsWithdrawn{},
+		&types.EventRewardsWithdrawn{Delegator: "cosmos1abc", ConsumerId: "07-tendermint-1", Amount: "5ibc/AB,6stake", Receiver: "x<y>\""},
+		&types.EventRewardsAccrued{},
+		&types.EventRewardsAccrued{Delegator: "cosmos1abc", PoolId: 1<<64 - 1, Amount: "5ibc/AB"},
+		&types.EventPoolRewarded{},
+		&types.EventPoolRewarded{PoolId: 7, ConsumerId: "07-tendermint-1", Validator: "partnervaloper1xyz", Amount: "5ibc/AB"},
 		&types.EventBurned{Delegator: "cosmos1abc", Validator: "cosmosvaloper1xyz", Amount: big, Unbonding: true, Debt: sdkmath.NewInt(7)},
 	} {
 		want, err := sdk.TypedEventToEvent(e)
