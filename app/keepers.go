@@ -139,8 +139,9 @@ func (app *App) initKeepers(appOpts servertypes.AppOptions) {
 	app.GovKeeper = govkeeper.NewKeeper(
 		cdc, app.storeService(govtypes.StoreKey), app.AccountKeeper, app.BankKeeper, app.DistrKeeper,
 		app.MsgServiceRouter(), govtypes.DefaultConfig(), authority,
-		govkeeper.NewDefaultCalculateVoteResultsAndVotingPower(app.StakingKeeper),
+		app.Mesh.Tally(),
 	)
+	app.Mesh.ConnectGov(app.GovKeeper)
 
 	app.initIBC()
 

@@ -69,6 +69,12 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 					Example: query + "security",
 				},
 				{
+					RpcMethod: "Tally", Use: "tally [proposal-id]", Short: "Show a proposal's tally with and without virtual stake",
+					Long: "Show what the votes on a proposal in its voting period amount to, and whether it would pass now: with virtual stake " +
+						"weighted as governance has set (what decides), without any, and with all of it counted like any other stake.",
+					Example: query + "tally 7", PositionalArgs: []*autocliv1.PositionalArgDescriptor{{ProtoField: "proposal_id"}},
+				},
+				{
 					RpcMethod: "Rewards", Use: "rewards [provider-id]", Short: "Show a provider's rewards by denom, and where they are sent",
 					Long: "Show, by denom, what was set aside for a provider and how much of it waits, is in flight and was delivered; " +
 						"and the reward account, which the provider registers as the sender.",

@@ -46,6 +46,7 @@ type Keeper struct {
 	distribution types.DistributionKeeper
 	transfer     types.TransferKeeper
 	vetoQuorum   func(context.Context) (sdkmath.LegacyDec, error)
+	tallies      types.Tallies
 	feeds        map[string]PriceFeed
 
 	Schema collections.Schema

@@ -35,6 +35,8 @@ import (
 	"github.com/cosmos/cosmos-sdk/x/evidence"
 	evidencekeeper "github.com/cosmos/cosmos-sdk/x/evidence/keeper"
 	evidencetypes "github.com/cosmos/cosmos-sdk/x/evidence/types"
+	"github.com/cosmos/cosmos-sdk/x/gov"
+	govkeeper "github.com/cosmos/cosmos-sdk/x/gov/keeper"
 	govtypes "github.com/cosmos/cosmos-sdk/x/gov/types"
 	"github.com/cosmos/cosmos-sdk/x/mint"
 	mintkeeper "github.com/cosmos/cosmos-sdk/x/mint/keeper"
@@ -92,6 +94,7 @@ type fixture struct {
 	slashing     slashingkeeper.Keeper
 	evidence     *evidencekeeper.Keeper
 	mint         mintkeeper.Keeper
+	gov          *govkeeper.Keeper
 	k            *keeper.Keeper
 	ibc          *consumer.IBCModule
 	msg          types.MsgServer
@@ -227,11 +230,11 @@ func newBareFixture(tb testing.TB) *fixture {
 	tb.Helper()
 	keys := storetypes.NewKVStoreKeys(
 		authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, distrtypes.StoreKey, slashingtypes.StoreKey,
-		evidencetypes.StoreKey, minttypes.StoreKey, types.StoreKey,
+		evidencetypes.StoreKey, govtypes.StoreKey, minttypes.StoreKey, types.StoreKey,
 	)
 	enc := moduletestutil.MakeTestEncodingConfig(
 		auth.AppModuleBasic{}, bank.AppModuleBasic{}, staking.AppModuleBasic{}, distribution.AppModuleBasic{},
-		slashing.AppModuleBasic{}, evidence.AppModuleBasic{}, mint.AppModuleBasic{},
+		slashing.AppModuleBasic{}, evidence.AppModuleBasic{}, mint.AppModuleBasic{}, gov.AppModuleBasic{},
 	)
 	types.RegisterInterfaces(enc.InterfaceRegistry)
 	vestingtypes.RegisterInterfaces(enc.InterfaceRegistry)
@@ -254,6 +257,7 @@ func newBareFixture(tb testing.TB) *fixture {
 
 	perms := map[string][]string{
 		authtypes.FeeCollectorName: nil, distrtypes.ModuleName: nil, minttypes.ModuleName: {authtypes.Minter},
+		govtypes.ModuleName:            {authtypes.Burner},
 		stakingtypes.BondedPoolName:    {authtypes.Burner, authtypes.Staking},
 		stakingtypes.NotBondedPoolName: {authtypes.Burner, authtypes.Staking},
 		types.ModuleName:               {authtypes.Minter, authtypes.Burner},
@@ -275,6 +279,8 @@ func newBareFixture(tb testing.TB) *fixture {
 		address.NewBech32Codec("cosmos"), runtime.ProvideCometInfoService())
 	f.mint = mintkeeper.NewKeeper(cdc, runtime.NewKVStoreService(service(minttypes.StoreKey)), wiring.NewMintStaking(f.staking, f.k), f.accounts,
 		wiring.NewMintBank(f.bank, f.staking, f.k), authtypes.FeeCollectorName, authority)
+	f.gov = govkeeper.NewKeeper(cdc, runtime.NewKVStoreService(service(govtypes.StoreKey)), f.accounts, f.bank, f.distribution, nil,
+		govtypes.DefaultConfig(), authority, wiring.NewTally(f.staking, f.k))
 	f.staking.SetHooks(stakingtypes.NewMultiStakingHooks(f.distribution.Hooks(), f.slashing.Hooks(), f.k.Hooks()))
 	f.k.ConnectSlashing(f.slashing)
 	f.k.ConnectIBC(sourceClients{f.clients, f.sources}, fakeConnections{}, f.channels)

@@ -57,4 +57,8 @@ var (
 	ErrPriceTooOld        = errorsmod.Register(ModuleName, 62, "price proved is too old")
 	ErrPriceTime          = errorsmod.Register(ModuleName, 63, "time of the accumulator does not fit")
 	ErrAccumulatorFell    = errorsmod.Register(ModuleName, 64, "accumulator is below the last one")
+
+	ErrProposalNotFound  = errorsmod.Register(ModuleName, 70, "no such proposal")
+	ErrProposalNotVoting = errorsmod.Register(ModuleName, 71, "proposal is not in its voting period")
+	ErrGovNotConnected   = errorsmod.Register(ModuleName, 72, "keeper is not connected to x/gov")
 )
