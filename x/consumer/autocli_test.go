@@ -20,6 +20,8 @@ func TestEveryMessageHasACommand(t *testing.T) {
 		commands[o.RpcMethod] = o
 	}
 	custom := map[string]bool{"ProvePrice": true} // a command of its own (client/cli)
+	require.Len(t, consumer.AppModule{}.GetTxCmd().Commands(), len(custom))
+	require.Equal(t, "prove-price", consumer.AppModule{}.GetTxCmd().Commands()[0].Name())
 	desc, err := gogoproto.HybridResolver.FindDescriptorByName(protoreflect.FullName(types.MsgServiceName))
 	require.NoError(t, err)
 	service, ok := desc.(protoreflect.ServiceDescriptor)

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"cosmossdk.io/collections"
@@ -150,7 +151,18 @@ func (q queryServer) PriceObservations(
 
 // importPrices stores what genesis has of posts, accumulators and proofs.
 func (k *Keeper) importPrices(ctx context.Context, gs types.GenesisState) error {
+	feeders := map[string][]string{}
+	for _, p := range gs.Providers {
+		feeders[p.Config.ProviderId] = p.Config.PriceOrDefault().Feeders
+	}
 	for _, r := range gs.PricePosts {
+		feeder, err := k.accounts.AddressCodec().BytesToString(r.Feeder)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(feeders[r.ProviderId], feeder) {
+			return errorsmod.Wrapf(types.ErrInvalidGenesis, "price of %q by %s, who is no feeder", r.ProviderId, feeder)
+		}
 		post := types.PostedPrice{Price: r.Price, PostedAt: r.PostedAt}
 		if err := k.PricePosts.Set(ctx, collections.Join(r.ProviderId, r.Feeder), post); err != nil {
 			return err

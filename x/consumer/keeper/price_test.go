@@ -719,6 +719,9 @@ func TestGenesisWithPosts(t *testing.T) {
 		})
 	}
 	require.NoError(t, f.export().Validate())
+	stranger := f.export()
+	stranger.PricePosts[0].Feeder = anybody
+	require.ErrorIs(t, newBareFixture(t).tryGenesis(*stranger), types.ErrInvalidGenesis, "a post by nobody's feeder")
 	for _, ask := range []func() error{
 		func() error { _, err := f.query.PricePosts(f.ctx, nil); return err },
 		func() error { _, err := f.query.PriceObservations(f.ctx, nil); return err },
@@ -733,4 +736,11 @@ func TestGenesisWithPosts(t *testing.T) {
 	} {
 		require.Error(t, ask())
 	}
+}
+
+// tryGenesis starts the module from a genesis state, over empty stores.
+func (f *fixture) tryGenesis(gs types.GenesisState) error {
+	f.t.Helper()
+	cacheCtx, _ := f.ctx.CacheContext()
+	return f.k.InitGenesis(cacheCtx, gs)
 }
