@@ -273,6 +273,14 @@ func (p *Pairing) CrossUnstake(del string, val *Validator, amount int64) {
 	p.Provider.Account(del).Send(p.MsgCrossUnstake(del, val, amount))
 }
 
+// MsgCrossRedelegate moves cross-stake from one of the consumer's validators to another.
+func (p *Pairing) MsgCrossRedelegate(del string, from, to *Validator, amount int64) *providertypes.MsgCrossRedelegate {
+	return &providertypes.MsgCrossRedelegate{
+		Delegator: p.Provider.Account(del).String(), ConsumerId: p.ConsumerID,
+		From: from.String(), To: to.String(), Amount: p.Coin(amount),
+	}
+}
+
 // TryCrossStake tries to stake and returns the error.
 func (p *Pairing) TryCrossStake(del string, val *Validator, amount int64) error {
 	p.net.Helper()

@@ -229,7 +229,7 @@ func (c *Chain) Balance(a *Account) sdkmath.Int {
 	return c.App.BankKeeper.GetBalance(c.CommittedContext(), a.Address(), c.Denom).Amount
 }
 
-// Lien returns the value of a delegator's positions on the consumer, active and unbonding.
+// Lien returns the value of a delegator's positions on the consumer, active and unbonding. What was redelegated counts once.
 func (p *Pairing) Lien(del string) (active, unbonding sdkmath.Int) {
 	p.net.Helper()
 	state := p.Provider.ProviderState()
@@ -246,7 +246,7 @@ func (p *Pairing) Lien(del string) (active, unbonding sdkmath.Int) {
 		switch {
 		case pool.Kind == providertypes.POOL_KIND_ACTIVE:
 			active = active.Add(pool.ValueOf(r.Position.Shares))
-		case !pool.IsMatured():
+		case pool.IsLeaving():
 			unbonding = unbonding.Add(pool.ValueOf(r.Position.Shares))
 		}
 	}

@@ -131,6 +131,11 @@ func (w *world) crossUnstake(rt *rapid.T) {
 	w.prov.Account(del).Queue(p.MsgCrossUnstake(del, w.validator(rt, p.Consumer), w.amount(rt)))
 }
 
+func (w *world) crossRedelegate(rt *rapid.T) {
+	p, del := w.pairing(rt), w.delegator(rt)
+	w.prov.Account(del).Queue(p.MsgCrossRedelegate(del, w.validator(rt, p.Consumer), w.validator(rt, p.Consumer), w.amount(rt)))
+}
+
 // nativeOnProvider is an action of a delegator on the provider's own stake.
 func (w *world) nativeOnProvider(rt *rapid.T) { w.native(rt, w.prov) }
 
@@ -357,6 +362,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"stake":               w.crossStake,
 		"stake more":          w.crossStake,
 		"unstake":             w.crossUnstake,
+		"redelegate":          w.crossRedelegate,
 		"native":              w.nativeOnProvider,
 		"native again":        w.nativeOnProvider,
 		"native on consumer":  w.nativeOnConsumer,
