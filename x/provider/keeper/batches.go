@@ -246,6 +246,7 @@ func (k *Keeper) runBatchQueue(ctx sdk.Context, limit int) error {
 			return err
 		}
 		limit -= len(due)
+		countSteps(ctx, len(due))
 		for _, key := range due {
 			if k.attempt(ctx, "batch", poolSubject(key.K2()), func(ctx sdk.Context) error { return k.batchEvent(ctx, key) }) {
 				continue

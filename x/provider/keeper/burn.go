@@ -102,6 +102,7 @@ func (k *Keeper) runDebts(ctx sdk.Context, steps int) (taken int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	defer func() { countSteps(ctx, taken) }()
 	start, wrapped := cursor, cursor == nil
 	all := newTakings()
 	for taken < steps {
@@ -466,6 +467,7 @@ func (k *Keeper) pruneFlows(ctx sdk.Context, limit int) error {
 	if err != nil || height >= below || !fromNanos(at).Before(ctx.BlockTime().Add(-age)) {
 		return err
 	}
+	countSteps(ctx, limit)
 	// Of each validator the newest record stays: what is left later is told from it.
 	if err := k.Flow.Prune(ctx, height+1, limit); err != nil {
 		return err

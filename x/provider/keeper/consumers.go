@@ -276,6 +276,7 @@ func (k *Keeper) windDown(ctx sdk.Context, consumer types.Consumer, limit int) e
 	if err != nil {
 		return err
 	}
+	countSteps(ctx, len(keys))
 	for _, key := range keys {
 		k.attempt(ctx, "conversion", clientID, func(ctx sdk.Context) error { return k.convertPool(ctx, clientID, key.K2()) })
 	}

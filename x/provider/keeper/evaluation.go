@@ -197,6 +197,7 @@ func (k *Keeper) runMarked(ctx sdk.Context, steps int) error {
 				return err
 			})
 			steps -= max(taken, 1)
+			countSteps(ctx, max(taken, 1))
 			cursor = delAddr
 			if steps <= 0 {
 				break
@@ -219,6 +220,7 @@ func (k *Keeper) runWalks(ctx sdk.Context, steps int) (taken int, err error) {
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
+	defer func() { countSteps(ctx, taken) }()
 	share := max(steps/len(ids), 1)
 	first := int(ctx.BlockHeight() % int64(len(ids)))
 	for i := range ids {
@@ -354,6 +356,7 @@ func (k *Keeper) runRatioWalk(ctx sdk.Context, limit int) error {
 	if err != nil {
 		return err
 	}
+	countSteps(ctx, len(accounts))
 	for _, delAddr := range accounts {
 		if err := k.mark(ctx, delAddr); err != nil {
 			return err

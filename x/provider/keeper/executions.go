@@ -113,6 +113,7 @@ func (k *Keeper) runExecutions(ctx sdk.Context, limit int) error {
 				}
 			}
 			left -= max(steps, 1)
+			countSteps(ctx, max(steps, 1))
 		}
 	}
 	return nil

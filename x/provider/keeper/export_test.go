@@ -36,4 +36,9 @@ func (k *Keeper) SlashOne(ctx sdk.Context, id uint64, fraction sdkmath.LegacyDec
 }
 
 // TouchAll takes what is in flight as lost and touches every validator that the consumer must know of.
-func (k *Keeper) TouchAll(ctx context.Context, clientID string) error { return k.touchAll(ctx, clientID) }
+func (k *Keeper) TouchAll(ctx context.Context, clientID string) error {
+	return k.touchAll(ctx, clientID)
+}
+
+// WithSteps returns a context in which EndBlocker adds the steps that it takes to a counter.
+func WithSteps(ctx sdk.Context, steps *int) sdk.Context { return ctx.WithValue(stepsKey{}, steps) }

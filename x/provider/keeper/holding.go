@@ -195,6 +195,7 @@ func (k *Keeper) runHoldQueue(ctx sdk.Context, limit int) error {
 	if err != nil {
 		return err
 	}
+	countSteps(ctx, len(due))
 	for _, q := range due {
 		if err := k.HoldQueue.Remove(ctx, q); err != nil {
 			return err

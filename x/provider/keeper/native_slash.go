@@ -86,6 +86,7 @@ func (k *Keeper) walkNativeSlash(ctx sdk.Context, valAddr sdk.ValAddress, limit 
 			return err
 		}
 		limit -= max(len(delegators), 1)
+		countSteps(ctx, max(len(delegators), 1))
 		for _, delegator := range delegators {
 			delAddr, err := k.accounts.AddressCodec().StringToBytes(delegator)
 			if err != nil {

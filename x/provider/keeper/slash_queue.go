@@ -34,6 +34,7 @@ func (k *Keeper) runSlashQueue(ctx sdk.Context, steps int) error {
 			}
 		}
 		steps -= max(taken, 1)
+		countSteps(ctx, max(taken, 1))
 	}
 	return nil
 }

@@ -15,6 +15,16 @@ import (
 // eventMessage is what EmitTypedEvent takes.
 type eventMessage = proto.Message
 
+// stepsKey is the key of a counter in a context.
+type stepsKey struct{}
+
+// countSteps adds to the steps of the block, if somebody counts them.
+func countSteps(ctx context.Context, n int) {
+	if steps, ok := ctx.Value(stepsKey{}).(*int); ok {
+		*steps += n
+	}
+}
+
 // newGasMeter returns a meter without limit, of its own.
 func newGasMeter() storetypes.GasMeter { return storetypes.NewInfiniteGasMeter() }
 

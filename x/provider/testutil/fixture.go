@@ -107,6 +107,9 @@ type Fixture struct {
 	// Late, if set, runs once between this module's EndBlock and x/staking's, as a contract's own does.
 	Late func()
 
+	// EndBlock, if set, runs in place of the module's EndBlocker.
+	EndBlock func() error
+
 	// NoInvariants leaves out the check of invariants at the end of every block.
 	NoInvariants bool
 
@@ -117,6 +120,17 @@ type Fixture struct {
 // New returns a chain at height 1,000 with default parameters, a smallest cross-stake of 1 and no validators.
 func New(tb TB) *Fixture {
 	tb.Helper()
+	return newFixture(tb, false)
+}
+
+// NewLarge returns the same over stores that are quick with very many keys. They are written to at the end of each block.
+func NewLarge(tb TB) *Fixture {
+	tb.Helper()
+	return newFixture(tb, true)
+}
+
+func newFixture(tb TB, large bool) *Fixture {
+	tb.Helper()
 	names := []string{
 		authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, slashingtypes.StoreKey, distrtypes.StoreKey, types.StoreKey,
 		ibcexported.StoreKey,
@@ -125,6 +139,9 @@ func New(tb TB) *Fixture {
 	ctx := sdktestutil.DefaultContextWithKeys(keys, nil, nil).
 		WithBlockHeader(cmtproto.Header{ChainID: ChainID, Height: 1_000, Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}).
 		WithChainID(ChainID).WithLogger(log.NewNopLogger())
+	if large {
+		ctx = ctx.WithMultiStore(trees(keys))
+	}
 	enc := moduletestutil.MakeTestEncodingConfig(auth.AppModuleBasic{}, bank.AppModuleBasic{}, staking.AppModuleBasic{}, vesting.AppModuleBasic{}, ibctm.AppModuleBasic{}, provider.AppModule{})
 	cdc := enc.Codec
 	authority := authtypes.NewModuleAddress("gov").String()
@@ -373,7 +390,11 @@ func (f *Fixture) NextBlock() { f.Helper(); f.NextBlockAfter(BlockTime) }
 // NextBlockAfter does the same, with the next block some time later.
 func (f *Fixture) NextBlockAfter(d time.Duration) {
 	f.Helper()
-	require.NoError(f, f.Provider.EndBlocker(f.Ctx))
+	end := f.EndBlock
+	if end == nil {
+		end = func() error { return f.Provider.EndBlocker(f.Ctx) }
+	}
+	require.NoError(f, end())
 	if late := f.Late; late != nil {
 		f.Late = nil
 		late()
@@ -383,6 +404,9 @@ func (f *Fixture) NextBlockAfter(d time.Duration) {
 	if !f.NoInvariants {
 		require.NoError(f, f.Provider.CheckInvariants(f.Ctx), "height %d", f.Ctx.BlockHeight())
 		f.checkNotBondedPool()
+	}
+	if branch, ok := f.Ctx.MultiStore().(storetypes.CacheMultiStore); ok {
+		branch.Write()
 	}
 	header := f.Ctx.BlockHeader()
 	header.Height++
