@@ -759,6 +759,44 @@ func TestManyTransfers(t *testing.T) {
 	r.requireBook(provider1, foreign, sdkmath.NewInt(200), sdkmath.NewInt(950), zero(), zero())
 }
 
+// TestFiveHundredValidators: the rewards of 500 validators in one epoch, collected in three blocks and sent in three
+// transfers, to the last unit.
+func TestFiveHundredValidators(t *testing.T) {
+	const n = 500
+	r := newRewarded(t, n, n, func(c *types.ProviderConfig) { c.RewardRatio = sdkmath.LegacyNewDecWithPrec(9, 1) })
+	r.quiet = true
+	for range 3 {
+		r.block(blockTime) // the work of the epoch before
+	}
+	parts, sum := map[string]sdkmath.Int{}, zero()
+	for i := range n {
+		r.allocate(i, coin(bondDenom, 1_000_000+int64(i)))
+		part := types.RewardPart(r.due(provider1, i, bondDenom), sdkmath.LegacyNewDecWithPrec(9, 1))
+		require.True(t, part.IsPositive())
+		parts[r.vals[i].addr.String()] = part
+		sum = sum.Add(part)
+	}
+	before := r.distributionHas(bondDenom)
+	r.epoch()
+	require.Zero(t, len(r.transfers.sent))
+	r.block(blockTime)
+	require.Zero(t, len(r.transfers.sent))
+	r.block(blockTime)
+	require.Len(t, r.transfers.sent, 3)
+	got := map[string]sdkmath.Int{}
+	for i, count := range []int{200, 200, 100} {
+		memo := r.memo(i + 1)
+		require.Len(t, memo, count)
+		for val, amount := range memo {
+			got[val] = amount
+		}
+	}
+	require.Equal(t, fmt.Sprint(parts), fmt.Sprint(got))
+	require.Equal(t, sum.String(), r.balance(escrow, bondDenom).String())
+	require.Equal(t, before.Sub(sum).String(), r.distributionHas(bondDenom).String())
+	r.check()
+}
+
 // TestAmountsBeyondAMemo: what does not fit an entry follows with later epochs.
 func TestAmountsBeyondAMemo(t *testing.T) {
 	r := newRewarded(t, 1, 1, nil)
