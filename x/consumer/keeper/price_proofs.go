@@ -65,7 +65,7 @@ func (k *Keeper) ProvePrice(ctx sdk.Context, m PriceProof) (sdkmath.LegacyDec, e
 	if now, limit := nanos(ctx.BlockTime()), maxPostAge(params, *p.Config.Price); at < now && now-at > uint64(limit) {
 		return none, errorsmod.Wrapf(types.ErrPriceTooOld, "%s, at most %s", time.Duration(now-at), limit)
 	}
-	price := none
+	var price sdkmath.LegacyDec
 	if source.Accumulator {
 		price, err = k.proveAccumulator(ctx, p, types.Point{Time: at, Sum: number}, m.Height)
 	} else {

@@ -90,7 +90,7 @@ func (q queryServer) Price(goCtx context.Context, req *types.QueryPriceRequest) 
 	posted, average, err := q.k.posted(ctx, p)
 	if err != nil {
 		res.Unusable = err.Error()
-		return res, nil
+		return res, nil //nolint:nilerr // no price is an answer too
 	}
 	res.Posted, res.Average, res.Age = posted, average, ctx.BlockTime().Sub(posted.PostedAt)
 	if res.Next, res.MayRise, err = q.k.nextPrice(ctx, params, p); err != nil {

@@ -35,7 +35,7 @@ func (n node) ABCIQueryWithOptions(
 		Path: path[len("/store"):], Data: data, Height: opts.Height, Prove: opts.Prove,
 	})
 	if err != nil {
-		return &coretypes.ResultABCIQuery{Response: abci.ResponseQuery{Code: 6, Log: err.Error()}}, nil
+		return &coretypes.ResultABCIQuery{Response: abci.ResponseQuery{Code: 6, Log: err.Error()}}, nil //nolint:nilerr // nodes answer with a code
 	}
 	return &coretypes.ResultABCIQuery{Response: abci.ResponseQuery{
 		Code: res.Code, Log: res.Log, Value: res.Value, ProofOps: res.ProofOps, Height: res.Height,
