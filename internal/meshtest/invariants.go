@@ -237,6 +237,9 @@ func (c *Chain) auditDelegators(
 		}
 		d.active = d.active || !pool.IsBatch()
 		d.budgets = d.budgets.Add(r.Position.Budget)
+		if pool.IsBatch() && pool.Batch.Redelegated {
+			continue // its stake is on another validator, and counts there
+		}
 		lien, ok := d.liens[pool.ClientId]
 		if !ok {
 			lien = sdkmath.ZeroInt()
