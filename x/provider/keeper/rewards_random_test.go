@@ -228,7 +228,7 @@ func (w *rewardWorld) run(t *rapid.T) {
 	sdk.DefaultPowerReduction = sdkmath.OneInt()
 	defer func() { sdk.DefaultPowerReduction = reduction }()
 	actions := int64(0)
-	for range rapid.IntRange(5, 40).Draw(t, "blocks") {
+	for range rapid.IntRange(3, 25).Draw(t, "blocks") {
 		for range rapid.IntRange(1, 4).Draw(t, "actions") {
 			w.act(t)
 			actions++
