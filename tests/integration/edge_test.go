@@ -133,8 +133,15 @@ func TestCoinsThatStrangersSendToTheVirtualAccountDoNothing(t *testing.T) {
 	p.CrossStake("alice", val(p, 1), 20*one)
 	settle(n, p)
 	requireInt(t, 54*one, p.TotalVirtual())
-	require.True(t, p.Consumer.App.BankKeeper.GetBalance(p.Consumer.CommittedContext(), p.VirtualAccount(), p.Consumer.Denom).Amount.
-		GTE(amount(500*one)), "they stay where they are")
+	// They are no reward: they went to the community pool, and rewards are what they would have been.
+	ctx := p.Consumer.CommittedContext()
+	pool, err := p.Consumer.App.DistrKeeper.FeePool.Get(ctx)
+	require.NoError(t, err)
+	require.True(t, pool.CommunityPool.AmountOf(p.Consumer.Denom).GTE(sdkmath.LegacyNewDec(500*one)))
+	require.True(t, p.Consumer.App.BankKeeper.GetBalance(ctx, p.VirtualAccount(), p.Consumer.Denom).Amount.LT(amount(one)))
+	for _, b := range p.Consumer.ConsumerState().RewardBooks {
+		require.True(t, b.Book.Collected.LT(amount(one)), "%s", b.Book.Collected)
+	}
 }
 
 func TestVirtualStakeDecidesWhoIsInTheActiveSetAndLeavesFromOutsideOfIt(t *testing.T) {
