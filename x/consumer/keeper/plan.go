@@ -209,9 +209,12 @@ func (k *Keeper) executeAll(ctx sdk.Context, params types.Params, v *view, chang
 	if isolate {
 		run = apart(ctx, changeGas)
 	}
-	for _, c := range changes {
+	for i, c := range changes {
 		if used >= blockGas {
 			break
+		}
+		if i%orderEvery == 0 {
+			k.orderWrites(goCtx)
 		}
 		m, gas, err := k.executeOne(goCtx, params, v, c, run)
 		used += gas

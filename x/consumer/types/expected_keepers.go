@@ -8,6 +8,7 @@ import (
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
+	distrtypes "github.com/cosmos/cosmos-sdk/x/distribution/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	transfertypes "github.com/cosmos/ibc-go/v11/modules/apps/transfer/types"
@@ -38,10 +39,21 @@ type BankKeeper interface {
 	SendCoins(ctx context.Context, from, to sdk.AccAddress, amt sdk.Coins) error
 }
 
-// DistributionKeeper is what the module needs of x/distribution.
+// DistributionKeeper is what the module needs of x/distribution. Iterators are for the order of its writes only.
 type DistributionKeeper interface {
 	WithdrawDelegationRewards(ctx context.Context, delAddr sdk.AccAddress, valAddr sdk.ValAddress) (sdk.Coins, error)
 	FundCommunityPool(ctx context.Context, amount sdk.Coins, sender sdk.AccAddress) error
+	IterateValidatorOutstandingRewards(ctx context.Context, fn func(val sdk.ValAddress, rewards distrtypes.ValidatorOutstandingRewards) (stop bool))
+	IterateDelegatorStartingInfos(
+		ctx context.Context, fn func(val sdk.ValAddress, del sdk.AccAddress, info distrtypes.DelegatorStartingInfo) (stop bool),
+	)
+	IterateValidatorHistoricalRewards(
+		ctx context.Context, fn func(val sdk.ValAddress, period uint64, rewards distrtypes.ValidatorHistoricalRewards) (stop bool),
+	)
+	IterateValidatorCurrentRewards(ctx context.Context, fn func(val sdk.ValAddress, rewards distrtypes.ValidatorCurrentRewards) (stop bool))
+	IterateValidatorAccumulatedCommissions(
+		ctx context.Context, fn func(val sdk.ValAddress, commission distrtypes.ValidatorAccumulatedCommission) (stop bool),
+	)
 }
 
 // TransferKeeper is what the module needs of ICS-20 transfer. It sends over IBC v1 if the source channel is a channel, else
