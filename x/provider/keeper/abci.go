@@ -24,41 +24,62 @@ func (k *Keeper) EndBlocker(ctx context.Context) error {
 		k.Logger(ctx).Error("consumers not readable", "error", err)
 		return nil
 	}
-	steps := int(params.MaxSettlementSteps)
-	quarter, spare := max(steps/4, 1), 0
+	share, spare := sharesOf(int(params.MaxSettlementSteps)), 0
 	stages := []struct {
 		name string
 		run  func(ctx sdk.Context) error
 	}{
 		{"batch epochs", func(ctx sdk.Context) error { return k.runBatchEpochs(ctx, consumers) }},
-		{"executions", func(ctx sdk.Context) error { return k.runExecutions(ctx, max(steps/20, 20)) }},
-		{"redelegations", func(ctx sdk.Context) error { return k.runDepartures(ctx, max(steps/40, 10)) }},
-		{"slashes", func(ctx sdk.Context) error { return k.runSlashQueue(ctx, max(steps/10, 20)) }},
-		{"batch clocks", func(ctx sdk.Context) error { return k.runBatchQueue(ctx, max(steps/20, 20)) }},
-		{"winding down", func(ctx sdk.Context) error { return k.runWindingDown(ctx, consumers, max(steps/20, 1)) }},
-		{"held entries", func(ctx sdk.Context) error { return k.runHoldQueue(ctx, max(steps/20, 1)) }},
-		{"native ratio walk", func(ctx sdk.Context) error { return k.runRatioWalk(ctx, max(steps/40, 1)) }},
-		{"native slashes", func(ctx sdk.Context) error { return k.runNativeSlashes(ctx, max(steps/40, 1)) }},
+		{"executions", func(ctx sdk.Context) error { return k.runExecutions(ctx, share.executions) }},
+		{"redelegations", func(ctx sdk.Context) error { return k.runDepartures(ctx, share.departures) }},
+		{"slashes", func(ctx sdk.Context) error { return k.runSlashQueue(ctx, share.slashes) }},
+		{"batch clocks", func(ctx sdk.Context) error { return k.runBatchQueue(ctx, share.clocks) }},
+		{"winding down", func(ctx sdk.Context) error { return k.runWindingDown(ctx, consumers, share.conversions) }},
+		{"held entries", func(ctx sdk.Context) error { return k.runHoldQueue(ctx, share.holds) }},
+		{"native ratio walk", func(ctx sdk.Context) error { return k.runRatioWalk(ctx, share.ratioWalk) }},
+		{"native slashes", func(ctx sdk.Context) error { return k.runNativeSlashes(ctx, share.nativeSlashes) }},
 		{"walks", func(ctx sdk.Context) error {
-			taken, err := k.runWalks(ctx, quarter)
-			spare = max(quarter-taken, 0)
+			taken, err := k.runWalks(ctx, share.quarter)
+			spare = max(share.quarter-taken, 0)
 			return err
 		}},
 		{"debts", func(ctx sdk.Context) error {
-			taken, err := k.runDebts(ctx, quarter+spare)
-			spare = max(quarter+spare-taken, 0)
+			taken, err := k.runDebts(ctx, share.quarter+spare)
+			spare = max(share.quarter+spare-taken, 0)
 			return err
 		}},
-		{"evaluations", func(ctx sdk.Context) error { return k.runMarked(ctx, quarter+spare) }},
-		{"flows", func(ctx sdk.Context) error { return k.pruneFlows(ctx, max(steps/10, 10)) }},
-		{"reward sweep", func(ctx sdk.Context) error { return k.runRewardSweep(ctx, maxSweptBalances) }},
+		{"evaluations", func(ctx sdk.Context) error { return k.runMarked(ctx, share.quarter+spare) }},
+		{"flows", func(ctx sdk.Context) error { return k.pruneFlows(ctx, share.flows) }},
+		{"reward sweep", func(ctx sdk.Context) error { return k.runRewardSweep(ctx, share.sweeps) }},
 		{"epoch", func(ctx sdk.Context) error { return k.runEpoch(ctx, params, consumers) }},
-		{"updates", func(ctx sdk.Context) error { return k.runOutbox(ctx, consumers, max(steps, 500)) }},
+		{"updates", func(ctx sdk.Context) error {
+			return k.runOutbox(ctx, consumers, max(int(params.MaxSettlementSteps), 500))
+		}},
 	}
 	for _, s := range stages {
 		k.attempt(sdkCtx, s.name, "", s.run)
 	}
 	return nil
+}
+
+// shares are how many steps each queue may take in one block.
+type shares struct {
+	// quarter is for walks, debts and evaluations each.
+	quarter int
+
+	executions, departures, slashes, clocks, conversions, holds, ratioWalk, nativeSlashes, flows, sweeps int
+}
+
+// sharesOf divides the steps of a block: together at most all of them, unless they are below 1,000, when each queue may still
+// take a few.
+func sharesOf(steps int) shares {
+	percent := func(n, least int) int { return max(steps*n/100, least) }
+	return shares{
+		quarter:    max(steps/4, 1),
+		executions: percent(4, 20), departures: percent(2, 10), slashes: percent(5, 20), clocks: percent(4, 20),
+		conversions: percent(2, 1), holds: percent(2, 1), ratioWalk: percent(1, 1), nativeSlashes: percent(1, 1),
+		flows: percent(2, 10), sweeps: maxSweptBalances,
+	}
 }
 
 // liveConsumers returns the consumers that are not removed, in the order of their ids.
@@ -72,13 +93,22 @@ func (k *Keeper) liveConsumers(ctx context.Context) (live []types.Consumer, err 
 	return live, err
 }
 
-// runWindingDown converts pools of consumers that are winding down.
+// runWindingDown converts at most limit pools of consumers that are winding down. Another one is the first in every block,
+// so that one whose conversion fails holds up nobody.
 func (k *Keeper) runWindingDown(ctx sdk.Context, consumers []types.Consumer, limit int) error {
-	for _, c := range consumers {
+	for i := range consumers {
+		c := consumers[(i+int(ctx.BlockHeight()%int64(len(consumers))))%len(consumers)]
 		if c.Status != types.CONSUMER_STATUS_WINDING_DOWN {
 			continue
 		}
-		k.attempt(ctx, "winding down", c.Config.ClientId, func(ctx sdk.Context) error { return k.windDown(ctx, c, limit) })
+		if limit <= 0 {
+			return nil
+		}
+		k.attempt(ctx, "winding down", c.Config.ClientId, func(ctx sdk.Context) error {
+			converted, err := k.windDown(ctx, c, limit)
+			limit -= converted
+			return err
+		})
 	}
 	return nil
 }

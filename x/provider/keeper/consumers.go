@@ -269,38 +269,39 @@ func (k *Keeper) removeConsumer(ctx sdk.Context, clientID string) error {
 	return k.setStatus(ctx, consumer, types.CONSUMER_STATUS_WINDING_DOWN)
 }
 
-// windDown converts at most limit pools of a consumer that is winding down, and removes it when nothing is left.
-func (k *Keeper) windDown(ctx sdk.Context, consumer types.Consumer, limit int) error {
+// windDown converts at most limit pools of a consumer that is winding down, and removes it when nothing is left. It returns
+// how many it converted.
+func (k *Keeper) windDown(ctx sdk.Context, consumer types.Consumer, limit int) (converted int, err error) {
 	clientID := consumer.Config.ClientId
 	keys, err := mapKeys(ctx, k.ActivePools, collections.NewPrefixedPairRange[string, []byte](clientID), limit)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	countSteps(ctx, len(keys))
 	for _, key := range keys {
 		k.attempt(ctx, "conversion", clientID, func(ctx sdk.Context) error { return k.convertPool(ctx, clientID, key.K2()) })
 	}
 	if len(keys) > 0 {
-		return nil
+		return len(keys), nil
 	}
 	left, err := firstKeys(ctx, k.Batches, collections.NewPrefixedTripleRange[string, []byte, uint64](clientID), 1)
 	if err != nil || len(left) > 0 {
-		return err
+		return 0, err
 	}
 	if more, err := k.dropMoved(ctx, clientID, max(limit, 1)); err != nil || more {
-		return err
+		return 0, err
 	}
 	if err := k.closeChannel(ctx, clientID); err != nil {
-		return err
+		return 0, err
 	}
 	if err := k.Outbox.Clear(ctx, collections.NewPrefixedPairRange[string, []byte](clientID)); err != nil {
-		return err
+		return 0, err
 	}
 	if err := k.OutboxByOldest.Clear(ctx, collections.NewPrefixedTripleRange[string, uint64, []byte](clientID)); err != nil {
-		return err
+		return 0, err
 	}
 	consumer.PauseReasons = nil
-	return k.setStatus(ctx, consumer, types.CONSUMER_STATUS_REMOVED)
+	return 0, k.setStatus(ctx, consumer, types.CONSUMER_STATUS_REMOVED)
 }
 
 // setStatus stores a consumer with a new status.

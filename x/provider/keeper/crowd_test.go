@@ -216,3 +216,47 @@ func owedBy(t *testing.T, f *testutil.Fixture, u sdk.AccAddress) (owed []sdkmath
 	}
 	return owed
 }
+
+// TestQueuesShareTheStepsOfABlock: all queues together stay within max_settlement_steps.
+func TestQueuesShareTheStepsOfABlock(t *testing.T) {
+	for _, limit := range []int{1_000, 1_001, 5_555, 1_000_000} {
+		require.LessOrEqual(t, keeper.MostSteps(limit), limit)
+	}
+}
+
+// TestWindingDownIsBoundedForAllConsumersTogether: with the smallest limit one pool is converted in a block, however many
+// consumers are removed at once.
+func TestWindingDownIsBoundedForAllConsumersTogether(t *testing.T) {
+	f := testutil.New(t)
+	f.SetParams(func(p *types.Params) { p.MaxSettlementSteps = 20 })
+	val := f.Validator(1_000_000, 1)
+	u := f.Delegator(val, 10_000)
+	f.NextBlock()
+	var consumers []*testutil.Consumer
+	for _, id := range []string{"a", "b", "c"} {
+		c := f.Consumer(id, nil)
+		c.Bond(2)
+		require.NoError(t, c.Stake(u, 1, 100))
+		require.NoError(t, c.Stake(u, 2, 100))
+		consumers = append(consumers, c)
+	}
+	f.NextBlock()
+	for _, c := range consumers {
+		_, err := f.Msgs.RemoveConsumer(f.Ctx, &types.MsgRemoveConsumer{Authority: f.Authority, ConsumerId: c.ClientID})
+		require.NoError(t, err)
+	}
+	for left := 6; left > 0; left-- {
+		active := 0
+		for _, r := range export(t, f).Pools {
+			if !r.Pool.IsBatch() {
+				active++
+			}
+		}
+		require.Equal(t, left, active)
+		f.NextBlock()
+	}
+	f.Skip(62 * day)
+	for _, c := range consumers {
+		require.Equal(t, types.CONSUMER_STATUS_REMOVED, c.Status().Status)
+	}
+}

@@ -42,3 +42,10 @@ func (k *Keeper) TouchAll(ctx context.Context, clientID string) error {
 
 // WithSteps returns a context in which EndBlocker adds the steps that it takes to a counter.
 func WithSteps(ctx sdk.Context, steps *int) sdk.Context { return ctx.WithValue(stepsKey{}, steps) }
+
+// MostSteps returns how many steps all queues together may take in a block with that limit.
+func MostSteps(limit int) int {
+	s := sharesOf(limit)
+	return 3*s.quarter + s.executions + s.departures + s.slashes + s.clocks + s.conversions + s.holds + s.ratioWalk +
+		s.nativeSlashes + s.flows + s.sweeps
+}
