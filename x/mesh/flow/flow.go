@@ -157,7 +157,7 @@ func (l Log) Queued(ctx context.Context, below int64) (queued bool, err error) {
 
 // Clear drops everything: a chain that starts anew at height zero has no infraction that an old record could matter to.
 func (l Log) Clear(ctx context.Context) error {
-	return errors.Join(l.records.Clear(ctx, nil), l.queue.Clear(ctx, nil))
+	return errors.Join(l.records.Clear(ctx, nil), l.queue.Clear(ctx, nil), l.last.Clear(ctx, nil))
 }
 
 // Export returns all records, ordered by validator and height.

@@ -117,3 +117,14 @@ func TestImportInAnyOrder(t *testing.T) {
 	requireSince(t, ctx, log, val, 20, 7, 4)
 	requireSince(t, ctx, log, val, 31, 5, 0)
 }
+
+// TestClearedLogBeginsAnew checks that nothing is left that leads to a record dropped.
+func TestClearedLogBeginsAnew(t *testing.T) {
+	ctx, log := newLog(t)
+	val := sdk.ValAddress("a")
+	require.NoError(t, log.Add(ctx.WithBlockHeight(1_000_000), val, sdkmath.NewInt(5), sdkmath.ZeroInt()))
+	require.NoError(t, log.Clear(ctx))
+	requireSince(t, ctx.WithBlockHeight(1_000_001), log, val, 0, 0, 0)
+	require.NoError(t, log.Add(ctx.WithBlockHeight(7), val, sdkmath.NewInt(3), sdkmath.ZeroInt()))
+	requireSince(t, ctx.WithBlockHeight(8), log, val, 0, 3, 0)
+}
