@@ -239,3 +239,62 @@ func TestLightClientAttackByMoreThanAThird(t *testing.T) {
 	a.n.Until("burned", round, func() bool { return a.p.Provider.ProviderState().Totals.Debt.IsZero() })
 	a.everybodyLeaves()
 }
+
+// TestRollbackOfTheConsumerUnderItsOldChainID: after a rollback every honest validator has signed two blocks at the same
+// heights, and anyone can prove it. What is proved up to a third is lost; the rest waits until governance takes it back and
+// raises the height from which evidence counts. Then nothing of it can be proved again, and everything goes on.
+func TestRollbackOfTheConsumerUnderItsOldChainID(t *testing.T) {
+	n, p := pairOf(t, meshtest.ChainConfig{}, meshtest.ChainConfig{InitialHeight: highHeight})
+	p.SkipBacking = true // collateral is lost
+	for i := range 4 {
+		p.Provider.Account("alice").Queue(p.MsgCrossStake("alice", val(p, i), 10*one))
+	}
+	n.Step()
+	settle(n, p)
+	height := int64(p.Link().On(p.Provider).ClientHeight().RevisionHeight)
+	require.Greater(t, height, int64(highHeight))
+	for i := range 4 {
+		p.Provider.Account("bob").Send(p.MsgSubmitDoubleVote("bob", val(p, i), height))
+	}
+	slashes := recorded(p)
+	require.Len(t, slashes, 4)
+	require.Equal(t, providertypes.SLASH_STATUS_EXECUTED, slashes[0].Status, "a quarter of the stake")
+	requireInt(t, one/2, slashes[0].Amount)
+	for i, s := range slashes[1:] {
+		require.Equal(t, providertypes.SLASH_STATUS_PENDING, s.Status, "%d", i)
+		require.Equal(t, "10000000", totalOf(t, p, val(p, i+1)))
+		require.ErrorIs(t, p.TryCrossStake("alice", val(p, i+1), one), providertypes.ErrValidatorClosed)
+	}
+	p.Provider.MustGov(&providertypes.MsgSetEvidenceMinHeight{
+		Authority: p.Provider.Authority(), ConsumerId: p.ConsumerID, ChainId: p.Consumer.ChainID, Height: uint64(height + 1),
+	})
+	for _, s := range slashes[1:] {
+		p.Provider.MustGov(&providertypes.MsgVetoSlash{Authority: p.Provider.Authority(), SlashId: s.Id})
+	}
+	n.Step()
+	for i := range 4 {
+		err := p.Provider.Account("bob").Try(p.MsgSubmitDoubleVote("bob", val(p, i), height)).Err()
+		require.ErrorIs(t, err, providertypes.ErrEvidenceMinHeight)
+	}
+	settle(n, p)
+	for i := 1; i < 4; i++ {
+		require.Equal(t, "10000000", totalOf(t, p, val(p, i)))
+		p.CrossStake("alice", val(p, i), one)
+	}
+	settle(n, p)
+	requireInt(t, 33*one*9/10, p.TotalVirtual())
+	// A real double sign after it still counts.
+	height = int64(p.Link().On(p.Provider).ClientHeight().RevisionHeight)
+	p.Provider.Account("bob").Send(p.MsgSubmitDoubleVote("bob", val(p, 1), height))
+	for i := 1; i < 4; i++ {
+		if i != 1 {
+			p.CrossUnstake("alice", val(p, i), 11*one)
+		}
+	}
+	n.AdvanceIn(2*u+u/3+time.Minute, 15*time.Second)
+	state := p.Provider.ProviderState()
+	require.Empty(t, state.Positions)
+	require.Empty(t, state.Pools)
+	require.Equal(t, state.Totals.Owed.String(), state.Totals.Burned.String())
+	require.True(t, p.TotalVirtual().IsZero())
+}

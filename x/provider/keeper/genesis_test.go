@@ -123,9 +123,16 @@ func TestGenesisRefused(t *testing.T) {
 		"moved of nobody":        func(g *types.GenesisState) { g.Moved = []types.MovedStake{moved(f)}; g.Moved[0].ClientId = "x" },
 		"moved twice":            func(g *types.GenesisState) { g.Moved = []types.MovedStake{moved(f), moved(f)} },
 		"moved to itself":        func(g *types.GenesisState) { g.Moved = []types.MovedStake{moved(f)}; g.Moved[0].To = g.Moved[0].From },
-		"moved nothing":          func(g *types.GenesisState) { g.Moved = []types.MovedStake{moved(f)}; g.Moved[0].Amount = sdkmath.ZeroInt() },
-		"departure of nobody":    func(g *types.GenesisState) { g.Departures = []types.DepartureRecord{{ClientId: "x", From: testutil.Operator(1), Before: f.Ctx.BlockTime()}} },
-		"departure without time": func(g *types.GenesisState) { g.Departures = []types.DepartureRecord{{ClientId: client, From: testutil.Operator(1)}} },
+		"moved nothing": func(g *types.GenesisState) {
+			g.Moved = []types.MovedStake{moved(f)}
+			g.Moved[0].Amount = sdkmath.ZeroInt()
+		},
+		"departure of nobody": func(g *types.GenesisState) {
+			g.Departures = []types.DepartureRecord{{ClientId: "x", From: testutil.Operator(1), Before: f.Ctx.BlockTime()}}
+		},
+		"departure without time": func(g *types.GenesisState) {
+			g.Departures = []types.DepartureRecord{{ClientId: client, From: testutil.Operator(1)}}
+		},
 		"position twice":         func(g *types.GenesisState) { g.Positions = append(g.Positions, g.Positions[0]) },
 		"position without pool":  func(g *types.GenesisState) { g.Positions[0].PoolId = 77 },
 		"position in the future": func(g *types.GenesisState) { g.Positions[0].Position.SlashIndex = sdkmath.OneInt() },

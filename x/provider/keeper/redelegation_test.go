@@ -175,6 +175,23 @@ func TestBothValidatorsOfARedelegationDoubleSign(t *testing.T) {
 	require.True(t, col.MaxLien.IsZero() && col.Budgets.IsZero() && col.Debt.IsZero(), "what was left is free")
 }
 
+// TestCrossRedelegateIntoAPoolAfterAProof: after a proof, however harmless, nothing can be moved under the flag of what was
+// punished.
+func TestCrossRedelegateIntoAPoolAfterAProof(t *testing.T) {
+	f, val, u, c := setup(t)
+	require.NoError(t, c.Stake(f.Delegator(val, 100_000), 3, 90_000)) // so that it is no mass slash
+	require.NoError(t, c.Stake(f.Delegator(val, 1_000), 2, 1))
+	require.NoError(t, c.Stake(u, 1, 900))
+	f.Epoch()
+	c.Relay()
+	c.Execute(2)
+	_, err := f.Provider.RecordProof(f.Ctx, client, testutil.Operator(2), meshtypes.NewHeight(4, c.Height), f.Address(), true)
+	require.NoError(t, err)
+	before := export(t, f)
+	require.ErrorIs(t, c.Redelegate(u, 1, 2, 900), types.ErrValidatorClosed)
+	require.Equal(t, before, export(t, f))
+}
+
 // TestRedelegatedStakeIsListedOnceItsLeavingIsAcknowledged: the consumer never counts it twice.
 func TestRedelegatedStakeIsListedOnceItsLeavingIsAcknowledged(t *testing.T) {
 	amounts := func(p testutil.Packet) map[string]string {
