@@ -120,7 +120,7 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 				{
 					RpcMethod: "CrossRedelegate", Use: "cross-redelegate [consumer-id] [from] [to] [amount]",
 					Short:          "Move cross-stake to another validator of the same consumer, with effect at once",
-					Example:        "cross-redelegate 07-tendermint-0 axelarvaloper1... axelarvaloper1... 1000000uosmo --from alice",
+					Example:        "cross-redelegate 07-tendermint-0 axelarvaloper1x... axelarvaloper1y... 1000000uosmo --from alice",
 					PositionalArgs: args("consumer_id", "from", "to", "amount"),
 				},
 				{

@@ -72,8 +72,8 @@ func (f *fixture) tally() *types.QueryTallyResponse {
 }
 
 // requireCount compares a tally with whole tokens: yes, no, veto, abstain, and all power.
-func requireCount(t testing.TB, have types.TallyCount, yes, no, veto, abstain, total float64) {
-	t.Helper()
+func requireCount(tb testing.TB, have types.TallyCount, yes, no, veto, abstain, total float64) {
+	tb.Helper()
 	for what, c := range map[string]struct {
 		want float64
 		have sdkmath.Int
@@ -81,7 +81,7 @@ func requireCount(t testing.TB, have types.TallyCount, yes, no, veto, abstain, t
 		"yes": {yes, have.Yes}, "no": {no, have.No}, "veto": {veto, have.NoWithVeto}, "abstain": {abstain, have.Abstain},
 		"voted": {yes + no + veto + abstain, have.Voted}, "total": {total, have.Total},
 	} {
-		require.Equal(t, sdkmath.NewInt(int64(c.want*float64(oneToken))).String(), c.have.String(), what)
+		require.Equal(tb, sdkmath.NewInt(int64(c.want*float64(oneToken))).String(), c.have.String(), what)
 	}
 }
 
@@ -127,13 +127,19 @@ func TestDelegatorOverridesItsValidator(t *testing.T) {
 
 	f.vote(f.operator(0), yes)
 	f.vote(alice, no)
-	for weight, counted := range map[string]float64{"0": 0, "0.5": 150, "1": 300} {
-		require.NoError(t, f.weigh(provider1, weight))
+	weights := []struct {
+		weight  string
+		counted float64
+	}{{"0", 0}, {"0.5", 150}, {"1", 300}}
+	for _, w := range weights {
+		counted := w.counted
+		require.NoError(t, f.weigh(provider1, w.weight))
 		requireCount(t, f.tally().InForce, 1600+counted, 400, 0, 0, 4000+counted)
 	}
 	f.vote(bob, abstain)
-	for weight, counted := range map[string]float64{"0": 0, "0.5": 150, "1": 300} {
-		require.NoError(t, f.weigh(provider1, weight))
+	for _, w := range weights {
+		counted := w.counted
+		require.NoError(t, f.weigh(provider1, w.weight))
 		requireCount(t, f.tally().InForce, 1000+counted, 400, 0, 600, 4000+counted)
 	}
 	// Delegators with several validators, without their validator's vote.

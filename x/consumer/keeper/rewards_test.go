@@ -906,8 +906,8 @@ func TestRewardConfigRefused(t *testing.T) {
 	denoms := func(denoms ...types.RewardDenom) func(*types.ProviderConfig) {
 		return func(c *types.ProviderConfig) { c.RewardDenoms = denoms }
 	}
-	d := func(denom string, min sdkmath.Int) types.RewardDenom {
-		return types.RewardDenom{Denom: denom, MinTransfer: min}
+	d := func(denom string, least sdkmath.Int) types.RewardDenom {
+		return types.RewardDenom{Denom: denom, MinTransfer: least}
 	}
 	for _, tc := range []struct {
 		name   string

@@ -198,11 +198,11 @@ func (gs GenesisState) validateRewards(known func(providerID string) bool) error
 		if err := validateOperator(r.Validator); err != nil {
 			return err
 		}
-		if e := (entry{id, string(r.Validator)}); seen[e] || !isAmount(r.Amount) || r.Amount.IsZero() {
+		e := entry{id, string(r.Validator)}
+		if seen[e] || !isAmount(r.Amount) || r.Amount.IsZero() {
 			return errorsmod.Wrapf(ErrInvalidGenesis, "reward of %q on %X", r.ProviderId, r.Validator)
-		} else {
-			seen[e] = true
 		}
+		seen[e] = true
 		if err := add(pending, id, r.Amount); err != nil {
 			return err
 		}

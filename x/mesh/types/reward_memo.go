@@ -100,8 +100,10 @@ func ParseRewardMemo(memo string) ([]Reward, error) {
 			}
 		}
 	}
-	if !p.take('}') || !p.take('}') {
-		return nil, p.fail()
+	for range 2 { // the two objects around the list
+		if !p.take('}') {
+			return nil, p.fail()
+		}
 	}
 	if p.space(); p.rest != "" {
 		return nil, p.fail()

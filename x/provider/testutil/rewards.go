@@ -23,14 +23,16 @@ import (
 )
 
 const (
-	// RewardChannel is our end of the transfer channel that Rewards registers, ConsumerChannel the other.
-	RewardChannel   = "channel-77"
+	// RewardChannel is our end of the transfer channel that Rewards registers.
+	RewardChannel = "channel-77"
+	// ConsumerChannel is the other end.
 	ConsumerChannel = "channel-5"
 	// RewardSender is the account that Rewards registers.
 	RewardSender = "consumer1rewards"
-	// RewardDenom is a denom of the consumer that Rewards registers; HomeDenom is our bond denom as the consumer has it.
+	// RewardDenom is a denom of the consumer that Rewards registers.
 	RewardDenom = "uconsumer"
-	HomeDenom   = "transfer/" + ConsumerChannel + "/" + Denom
+	// HomeDenom is our bond denom as the consumer has it.
+	HomeDenom = "transfer/" + ConsumerChannel + "/" + Denom
 )
 
 // Rewards registers everything that a consumer needs to send rewards.
