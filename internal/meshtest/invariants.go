@@ -261,8 +261,9 @@ func (c *Chain) auditDelegators(
 			return fmt.Errorf("%s: %d entries are held, %d holds on record", c.nameOf(addr), held, holds[string(a.Delegator)])
 		}
 		delete(holds, string(a.Delegator))
-		if marked[string(a.Delegator)] || d.unsettled || d.debt.IsPositive() || len(state.NativeSlashWalks) > 0 {
-			continue // waits for its settlement, for its debt to be paid, or for its evaluation
+		if marked[string(a.Delegator)] || d.unsettled || d.debt.IsPositive() ||
+			len(state.NativeSlashWalks) > 0 || state.RatioWalk != nil {
+			continue // waits for its settlement, for its debt to be paid, for its evaluation, or for a walk to mark it
 		}
 		if err := d.audit(state.NativeRatio); err != nil {
 			return fmt.Errorf("%s: %w", c.nameOf(addr), err)
