@@ -193,8 +193,10 @@ type delegator struct {
 	bonded, held, debt, budgets sdkmath.Int
 	liens                       map[string]sdkmath.Int
 	entries                     []auditEntry
-	// active: it has positions that are not unbonding. unsettled: it owes what is not yet debt.
-	active, unsettled bool
+	// active are the consumers on which it has positions that are not unbonding.
+	active map[string]bool
+	// unsettled: it owes what is not yet debt.
+	unsettled bool
 	// slack is by how much x/staking's rounding may have changed its collateral since it was evaluated, without telling: one
 	// for each delegation to a validator that was slashed, when others come and go there.
 	slack sdkmath.Int
@@ -223,7 +225,9 @@ func (c *Chain) auditDelegators(
 
 	dels := map[string]*delegator{}
 	for _, a := range state.Accounts {
-		dels[string(a.Delegator)] = &delegator{debt: a.Account.Debt, budgets: sdkmath.ZeroInt(), liens: map[string]sdkmath.Int{}}
+		dels[string(a.Delegator)] = &delegator{
+			debt: a.Account.Debt, budgets: sdkmath.ZeroInt(), liens: map[string]sdkmath.Int{}, active: map[string]bool{},
+		}
 	}
 	for _, r := range state.Positions {
 		pool := pools[r.PoolId]
@@ -235,7 +239,9 @@ func (c *Chain) auditDelegators(
 		if pool.IsMatured() {
 			continue
 		}
-		d.active = d.active || !pool.IsBatch()
+		if !pool.IsBatch() {
+			d.active[pool.ClientId] = true
+		}
 		d.budgets = d.budgets.Add(r.Position.Budget)
 		if pool.IsBatch() && pool.Batch.Redelegated {
 			continue // its stake is on another validator, and counts there
@@ -321,9 +327,14 @@ func (c *Chain) readCollateral(ctx sdk.Context, addr sdk.AccAddress, minAtFirst 
 	return nil
 }
 
+// reserved returns what budgets and native slashes need if held is held.
+func (d *delegator) reserved(held sdkmath.Int, ratio sdkmath.LegacyDec) sdkmath.Int {
+	return sdkmath.LegacyNewDecFromInt(d.budgets).Add(ratio.MulInt(d.bonded.Add(held))).Ceil().TruncateInt()
+}
+
 // required returns what must stay if held is held.
 func (d *delegator) required(held sdkmath.Int, ratio sdkmath.LegacyDec) sdkmath.Int {
-	need := sdkmath.LegacyNewDecFromInt(d.budgets).Add(ratio.MulInt(d.bonded.Add(held))).Ceil().TruncateInt()
+	need := d.reserved(held, ratio)
 	for _, lien := range d.liens {
 		need = sdkmath.MaxInt(need, lien)
 	}
@@ -332,9 +343,13 @@ func (d *delegator) required(held sdkmath.Int, ratio sdkmath.LegacyDec) sdkmath.
 
 func (d *delegator) audit(ratio sdkmath.LegacyDec) error {
 	if need, have := d.required(d.held, ratio), d.bonded.Add(d.held); need.GT(have.Add(d.slack)) {
-		// Lost collateral may leave less than what unbonds needs: then nothing is active, and below everything is held.
-		if d.active {
-			return fmt.Errorf("required %s, collateral %s (bonded %s, held %s)", need, have, d.bonded, d.held)
+		// Lost collateral may leave less than what unbonds needs: then nothing is active where that is so, and below everything
+		// is held.
+		reserved := d.reserved(d.held, ratio).Add(d.debt)
+		for consumer := range d.active {
+			if sdkmath.MaxInt(reserved, d.debt.Add(d.liens[consumer])).GT(have.Add(d.slack)) {
+				return fmt.Errorf("required %s, collateral %s (bonded %s, held %s)", need, have, d.bonded, d.held)
+			}
 		}
 	}
 	// The shortest prefix, latest completion first, that suffices must be what is held.

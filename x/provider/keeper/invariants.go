@@ -38,8 +38,8 @@ func broken(format string, args ...any) error {
 
 // CheckCollateral checks invariant 1 for every delegator that is not waiting for evaluation. Without debt:
 // required(u) ≤ collateral(u). With debt: what its pools and batches could still take plus what it owes is at most what
-// its bonded stake, and all its entries, can pay. Unbonding stake alone may exceed what lost collateral left; then no
-// active stake is left and every native entry is held.
+// its bonded stake, and all its entries, can pay. Unbonding stake alone may exceed what lost collateral left: then nothing is
+// active on a consumer whose lien does, nor on any if the budgets do, and every native entry is held.
 func (k *Keeper) CheckCollateral(ctx context.Context) error {
 	return k.eachSettled(ctx, func(_ sdk.Context, l *ledger, entries []entry, slack sdkmath.Int) error {
 		required, collateral := l.required(), l.collateral()
@@ -49,9 +49,9 @@ func (k *Keeper) CheckCollateral(ctx context.Context) error {
 				collateral = collateral.Add(e.balance)
 			}
 		}
-		if required.GT(collateral.Add(slack)) {
+		if limit := collateral.Add(slack); required.GT(limit) {
 			for _, r := range l.refs {
-				if r.active() {
+				if r.active() && l.exceeds(r.pool.ClientId, limit) {
 					return broken("%s: %s required, %s collateral, %s debt", k.delString(l.delAddr), required, collateral, l.account.Debt)
 				}
 			}
@@ -63,6 +63,21 @@ func (k *Keeper) CheckCollateral(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// exceeds says whether a consumer's lien, the budgets, or the debt with them, are more than the limit: then nothing of the
+// delegator's stake there may be active.
+func (l *ledger) exceeds(clientID string, limit sdkmath.Int) bool {
+	if l.account.Debt.IsPositive() {
+		return true
+	}
+	lien := sdkmath.ZeroInt()
+	for _, x := range l.liens() {
+		if x.clientID == clientID {
+			lien = x.total()
+		}
+	}
+	return types.Required(l.account.Debt, lien, l.allBudgets(), l.collateral(), l.nativeRatio).GT(limit)
 }
 
 // CheckHolds checks that what is held is the shortest prefix that is needed, to the rounding of x/staking, that every marker has its entry on hold,
