@@ -49,11 +49,8 @@ func (s msgServer) CrossStake(ctx context.Context, msg *types.MsgCrossStake) (*t
 	if l.account.Barred {
 		return nil, errorsmod.Wrap(types.ErrBarred, msg.Delegator)
 	}
-	if err := s.k.loadNative(ctx, l); err != nil {
+	if err := s.k.loadForStake(ctx, l, params); err != nil {
 		return nil, err
-	}
-	if l.delegations > params.MaxNativeDelegations {
-		return nil, errorsmod.Wrapf(types.ErrTooManyDelegations, "%d, at most %d", l.delegations, params.MaxNativeDelegations)
 	}
 	if err := s.k.open(ctx, l); err != nil {
 		return nil, err
@@ -80,6 +77,17 @@ func (s msgServer) CrossStake(ctx context.Context, msg *types.MsgCrossStake) (*t
 	}
 	sdk.UnwrapSDKContext(ctx).EventManager().EmitEvent(event.ToEvent())
 	return &types.MsgCrossStakeResponse{Shares: shares}, nil
+}
+
+// loadForStake reads the native side of a delegator that takes new stake. Error: ErrTooManyDelegations.
+func (k *Keeper) loadForStake(ctx context.Context, l *ledger, params types.Params) error {
+	if err := k.loadNative(ctx, l); err != nil {
+		return err
+	}
+	if l.delegations > params.MaxNativeDelegations {
+		return errorsmod.Wrapf(types.ErrTooManyDelegations, "%d, at most %d", l.delegations, params.MaxNativeDelegations)
+	}
+	return nil
 }
 
 // stakeTarget returns the consumer and the operator address for new stake. Errors: ErrUnknownConsumer,

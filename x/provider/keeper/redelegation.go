@@ -54,11 +54,8 @@ func (s msgServer) CrossRedelegate(ctx context.Context, msg *types.MsgCrossRedel
 	if err := s.k.checkClaims(ctx, l, msg.ConsumerId, from, true); err != nil {
 		return nil, err
 	}
-	if err := s.k.loadNative(ctx, l); err != nil {
+	if err := s.k.loadForStake(ctx, l, params); err != nil {
 		return nil, err
-	}
-	if l.delegations > params.MaxNativeDelegations {
-		return nil, errorsmod.Wrapf(types.ErrTooManyDelegations, "%d, at most %d", l.delegations, params.MaxNativeDelegations)
 	}
 	positions := l.positionCount()
 	claim, moved, err := s.k.leave(ctx, l, r, msg.Amount.Amount, true)

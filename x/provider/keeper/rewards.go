@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 
@@ -309,23 +310,9 @@ func (cs *claims) at(clientID string, operator []byte, denom string) *claim {
 }
 
 func compareClaims(a, b claim) int {
-	if c := compareStrings(a.clientID, b.clientID); c != 0 {
-		return c
-	}
-	if c := bytes.Compare(a.operator, b.operator); c != 0 {
-		return c
-	}
-	return compareStrings(a.denom, b.denom)
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return cmp.Or(
+		cmp.Compare(a.clientID, b.clientID), bytes.Compare(a.operator, b.operator), cmp.Compare(a.denom, b.denom),
+	)
 }
 
 // wants says whether a withdrawal or query asks for a consumer's validator; empty ones mean all.
