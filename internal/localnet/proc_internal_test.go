@@ -22,10 +22,12 @@ func TestStopAllKillsTheStubborn(t *testing.T) {
 	l := launcher{networkID: "test-stubborn"}
 	log := filepath.Join(t.TempDir(), "stubborn.log")
 	// It ignores the request to end, and so does its child.
-	pid, err := l.start(log, nil, "sh", "-c", "trap '' TERM; echo ready; sleep 60 & wait; sleep 60")
+	pid, err := l.start(log, nil, "sh", "-c", "trap '' TERM; sleep 60 & echo ready; wait; sleep 60")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return len(lastLines(log, 1)) > 0 }, 5*time.Second, 10*time.Millisecond)
-	require.Len(t, marked("test-stubborn"), 2)
+	// A child that is about to run its program shows no environment for a moment.
+	require.Eventually(t, func() bool {
+		return len(lastLines(log, 1)) > 0 && len(marked("test-stubborn")) == 2
+	}, 30*time.Second, 10*time.Millisecond)
 
 	require.NoError(t, stopAll([]PID{pid}, 200*time.Millisecond))
 	require.False(t, pid.alive())
