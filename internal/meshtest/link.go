@@ -190,7 +190,7 @@ func (e *End) proof(key []byte) ([]byte, clienttypes.Height) {
 	c := e.Chain
 	c.Helper()
 	height := c.LatestCommittedHeader.Header.Height
-	res, err := c.App.Query(c.CommittedContext(), &abci.RequestQuery{
+	res, err := c.TestChain.App.Query(c.CommittedContext(), &abci.RequestQuery{
 		Path:   "store/" + exported.StoreKey + "/key",
 		Height: height - 1,
 		Data:   key,
