@@ -45,9 +45,12 @@ func TestParseTopologyDefaults(t *testing.T) {
 func TestDemoTopology(t *testing.T) {
 	topo, err := LoadTopology("../../cmd/meshnet/topologies/demo.yaml")
 	require.NoError(t, err)
-	require.Equal(t, []string{"osmosis-local", "axelar-local"}, topo.chainIDs())
-	require.Len(t, topo.Pairings, 2)
-	require.Len(t, topo.links(), 1, "both directions share clients and connection")
+	require.Equal(t, []string{"osmosis-local", "axelar-local", "juno-local"}, topo.chainIDs())
+	require.Len(t, topo.Pairings, 4)
+	require.Len(t, topo.links(), 3, "both directions share clients and connection, prices and transfers too")
+	for _, p := range topo.Pairings {
+		require.True(t, topo.transfers(p.Provider, p.Consumer), "%s: rewards come home", p.Name())
+	}
 }
 
 func TestPriceFeedDefaults(t *testing.T) {
