@@ -1,8 +1,12 @@
 package types
 
-import errorsmod "cosmossdk.io/errors"
+import (
+	"google.golang.org/grpc/codes"
 
-// Errors of packets, of the handshake and of reward memos.
+	errorsmod "cosmossdk.io/errors"
+)
+
+// Errors of packets, of the handshake, of reward memos and of the queries of invariants.
 var (
 	ErrPacketSize        = errorsmod.Register(ModuleName, 2, "packet is empty or too large")
 	ErrPacketEncoding    = errorsmod.Register(ModuleName, 3, "packet cannot be decoded")
@@ -38,4 +42,9 @@ var (
 	ErrMemoEntries   = errorsmod.Register(ModuleName, 31, "reward memo has no entries or too many")
 	ErrMemoValidator = errorsmod.Register(ModuleName, 32, "invalid validator in reward memo")
 	ErrMemoAmount    = errorsmod.Register(ModuleName, 33, "invalid amount in reward memo")
+
+	ErrInvariantUnknown = errorsmod.RegisterWithGRPCCode(ModuleName, 40, codes.InvalidArgument, "unknown invariant")
+	ErrInvariantKey     = errorsmod.RegisterWithGRPCCode(ModuleName, 41, codes.InvalidArgument, "malformed key of a page of invariants")
+	ErrInvariantLimit   = errorsmod.RegisterWithGRPCCode(ModuleName, 42, codes.InvalidArgument, "limit of a page of invariants is too high")
+	ErrInvariantHeight  = errorsmod.RegisterWithGRPCCode(ModuleName, 43, codes.FailedPrecondition, "pages of invariants are of different heights")
 )
