@@ -14,7 +14,13 @@ import (
 func DefaultGenesis() *GenesisState { return &GenesisState{Params: DefaultParams()} }
 
 // Validate returns an error unless the state is consistent in itself.
-func (gs GenesisState) Validate() error {
+func (gs GenesisState) Validate() (err error) {
+	// Amounts that no chain has make sums overflow, which panics.
+	defer func() {
+		if r := recover(); r != nil {
+			err = errorsmod.Wrapf(ErrInvalidGenesis, "%v", r)
+		}
+	}()
 	if err := gs.Params.Validate(); err != nil {
 		return err
 	}

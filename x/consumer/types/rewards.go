@@ -117,8 +117,12 @@ func (b RewardBook) Validate() error {
 			return errorsmod.Wrap(ErrInvalidGenesis, "amount of a reward book")
 		}
 	}
+	sum := new(big.Int)
+	for _, part := range []sdkmath.Int{b.Pending, b.InFlight, b.Delivered, b.Abandoned} {
+		sum.Add(sum, part.BigInt())
+	}
 	switch {
-	case !b.Collected.Equal(b.Pending.Add(b.InFlight).Add(b.Delivered).Add(b.Abandoned)):
+	case b.Collected.BigInt().Cmp(sum) != 0:
 		return errorsmod.Wrap(ErrInvalidGenesis, "reward book: collected is not pending, in flight, delivered and abandoned together")
 	case b.Unmoved.GT(b.Pending):
 		return errorsmod.Wrap(ErrInvalidGenesis, "reward book: unmoved is more than pending")
