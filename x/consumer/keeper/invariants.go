@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 
 	"cosmossdk.io/collections"
 	errorsmod "cosmossdk.io/errors"
@@ -339,10 +340,15 @@ type sharesSum struct {
 	After    []byte            `json:"after,omitempty"`
 	Provider []byte            `json:"provider,omitempty"`
 	Sum      sdkmath.LegacyDec `json:"sum"`
+	// Counted is what counts in governance of it, with 36 decimals.
+	Counted *big.Int `json:"counted"`
 }
 
+func newSharesSum() sharesSum { return sharesSum{Sum: sdkmath.LegacyZeroDec(), Counted: new(big.Int)} }
+
 // virtualSharesInvariant says that the shares kept by validator and by provider are those of the providers' delegations; so
-// virtual stake is on the derived accounts only, and the native supply is the supply of x/bank less the virtual one.
+// virtual stake is on the derived accounts only, and the native supply is the supply of x/bank less the virtual one. And that
+// what counts in governance is each provider's delegations times its weight.
 //
 // A provider's delegations, at most max_validators_per_provider, are one object.
 func (k *Keeper) virtualSharesInvariant() invariant.Check {
@@ -351,11 +357,19 @@ func (k *Keeper) virtualSharesInvariant() invariant.Check {
 		invariant.Each(k.ProviderShares, providerName, func(p *invariant.Page, id string, _ sdkmath.LegacyDec) error {
 			return k.known(p, id)
 		}),
-		invariant.Loop(func() sharesSum { return sharesSum{Sum: sdkmath.LegacyZeroDec()} },
+		invariant.Each(k.CountedShares, func(val []byte) string { return k.valString(val) }, func(p *invariant.Page, val, _ []byte) error {
+			p.Spend(1)
+			virtual, err := k.VirtualShares.Has(p.Context(), val)
+			if err == nil && !virtual {
+				err = errors.New("shares count in governance, but there are no virtual ones")
+			}
+			return err
+		}),
+		invariant.Loop(newSharesSum,
 			func(p *invariant.Page, s *sharesSum) bool {
 				return invariant.Walk(p, k.VirtualShares, &s.After, func(val []byte) string { return k.valString(val) },
 					func(val []byte, shares sdkmath.LegacyDec) error {
-						if !invariant.Walk(p, k.Providers, &s.Provider, providerName, func(id string, _ types.Provider) error {
+						if !invariant.Walk(p, k.Providers, &s.Provider, providerName, func(id string, provider types.Provider) error {
 							p.Spend(1)
 							d, err := k.staking.GetDelegation(p.Context(), types.VirtualAccount(id), val)
 							if errors.Is(err, stakingtypes.ErrNoDelegation) {
@@ -363,15 +377,23 @@ func (k *Keeper) virtualSharesInvariant() invariant.Check {
 							}
 							if err == nil {
 								s.Sum = s.Sum.Add(d.Shares)
+								s.Counted.Add(s.Counted, weighed(d.Shares, weight(provider)))
 							}
 							return err
 						}) {
 							return invariant.ErrUnfinished
 						}
-						sum := s.Sum
-						s.Provider, s.Sum = nil, sdkmath.LegacyZeroDec()
+						sum, counted := s.Sum, s.Counted
+						s.Provider, s.Sum, s.Counted = nil, sdkmath.LegacyZeroDec(), new(big.Int)
 						if !sum.Equal(shares) {
 							return fmt.Errorf("virtual shares are %s, delegated are %s", shares, sum)
+						}
+						bz, err := k.CountedShares.Get(p.Context(), val)
+						if err != nil && !errors.Is(err, collections.ErrNotFound) {
+							return err
+						}
+						if kept := new(big.Int).SetBytes(bz); kept.Cmp(counted) != 0 {
+							return fmt.Errorf("counted shares are %s, by delegations %s", kept, counted)
 						}
 						return nil
 					})

@@ -164,6 +164,8 @@ func TestInvariantsFindWhatIsBroken(t *testing.T) {
 		{keeper.InvariantVirtualShares, "not counted", func(ctx sdk.Context) error { return k.VirtualShares.Remove(ctx, val) }, "provider " + provider1},
 		{keeper.InvariantVirtualShares, "by provider", func(ctx sdk.Context) error { return k.ProviderShares.Set(ctx, provider1, sdkmath.LegacyOneDec()) }, "provider " + provider1},
 		{keeper.InvariantVirtualShares, "of nobody", func(ctx sdk.Context) error { return k.ProviderShares.Set(ctx, "nobody", sdkmath.LegacyOneDec()) }, "provider nobody"},
+		{keeper.InvariantVirtualShares, "counted", func(ctx sdk.Context) error { return k.CountedShares.Set(ctx, val, []byte{9}) }, val.String()},
+		{keeper.InvariantVirtualShares, "counted without stake", func(ctx sdk.Context) error { return k.CountedShares.Set(ctx, []byte("stranger"), []byte{9}) }, "cosmosvaloper1"},
 		{keeper.InvariantCaps, "cap", provider(func(p *types.Provider) { p.Cap = one }), "provider " + provider1},
 		{keeper.InvariantRewards, "book", book(func(b *types.RewardBook) { b.Delivered = b.Delivered.Add(one) }), "rewards of " + provider1},
 		{keeper.InvariantRewards, "in flight", book(func(b *types.RewardBook) {

@@ -18,7 +18,7 @@ import (
 
 // unpanicked runs a message on a branch of the state and returns its error. A panic in a message is caught by baseapp, and is a
 // defect all the same.
-func unpanicked(t *testing.T, ctx sdk.Context, handle func(ctx sdk.Context) error) error { //nolint:revive // t comes first
+func unpanicked(t *testing.T, ctx sdk.Context, handle func(ctx sdk.Context) error) error {
 	t.Helper()
 	branch, _ := ctx.CacheContext()
 	var err error
