@@ -42,6 +42,9 @@ type Keeper struct {
 	connections types.ConnectionKeeper
 	channels    types.ChannelKeeper
 	sender      types.PacketSender
+	// clientsV2 and senderV2 are IBC v2's; they are nil on a chain without it.
+	clientsV2 meshtypes.ClientKeeperV2
+	senderV2  meshtypes.PacketSenderV2
 	// distribution pays rewards out; transfer sends them. Either may be missing.
 	distribution types.DistributionKeeper
 	transfer     types.TransferKeeper

@@ -203,6 +203,8 @@ func (p Provider) Validate() error {
 		return errorsmod.Wrap(ErrInvalidGenesis, "slash log positions")
 	case p.ReportInFlight > p.LastSeq:
 		return errorsmod.Wrap(ErrInvalidGenesis, "report in flight was never sent")
+	case p.ChannelId != "" && p.Config.UsesV2():
+		return errorsmod.Wrap(ErrInvalidGenesis, "a channel and IBC v2")
 	}
 	return p.DroppedHeight.Validate()
 }
