@@ -245,6 +245,9 @@ func (m *mesh) removeProvider() {
 }
 
 func (m *mesh) removeConsumer() {
+	if !m.windsDown {
+		return
+	}
 	p := m.pairing()
 	m.gov("remove consumer", p.Provider, &providertypes.MsgRemoveConsumer{Authority: p.Provider.Authority(), ConsumerId: p.ConsumerID})
 }

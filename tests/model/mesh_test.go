@@ -89,6 +89,7 @@ func TestMesh(t *testing.T) {
 	for _, s := range sizes {
 		t.Run(fmt.Sprintf("%d chains", s.chains), func(t *testing.T) {
 			m := newMesh(t, s.chains, seed)
+			m.windsDown = s.leave
 			t.Cleanup(func() { m.report(s) })
 			m.run(s.blocks)
 			m.agree()
@@ -128,6 +129,8 @@ type mesh struct {
 	worlds   []*world
 	// policies are what the relayer does on each link.
 	policies map[*meshtest.Link]func(*meshtest.Transit) meshtest.Fate
+	// windsDown says whether consumers may be removed, which takes two unbonding periods.
+	windsDown bool
 	// slashes says whether anybody is slashed in this history.
 	slashes bool
 	// quiet is, by chain, the block before which its set of validators is not disturbed again.
@@ -285,7 +288,7 @@ func (m *mesh) connect() {
 // keepAlive lets the relayer update clients now and then while i counts up: each handshake takes about a minute, and clients
 // expire after 13.
 func (m *mesh) keepAlive(i int) {
-	if i%4 == 3 {
+	if i%6 == 5 {
 		m.n.Step()
 	}
 }

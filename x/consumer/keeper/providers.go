@@ -146,6 +146,11 @@ func (k *Keeper) AddProvider(ctx sdk.Context, config types.ProviderConfig) error
 	if err := k.Accounts.Set(ctx, account, config.ProviderId); err != nil {
 		return err
 	}
+	if known {
+		if err := k.reweigh(ctx, old, p); err != nil {
+			return err
+		}
+	}
 	if err := k.setProvider(ctx, p); err != nil {
 		return err
 	}
@@ -173,7 +178,11 @@ func (k *Keeper) UpdateProvider(ctx sdk.Context, config types.ProviderConfig) er
 	if err := k.feedChanged(ctx, p.Config, config); err != nil {
 		return err
 	}
+	old := p
 	p.Config = config
+	if err := k.reweigh(ctx, old, p); err != nil {
+		return err
+	}
 	if err := k.setProvider(ctx, p); err != nil {
 		return err
 	}
@@ -224,7 +233,11 @@ func (k *Keeper) ResumeProvider(ctx sdk.Context, providerID string) error {
 }
 
 func (k *Keeper) setStatus(ctx sdk.Context, p types.Provider, status types.ProviderStatus) error {
+	old := p
 	p.Status = status
+	if err := k.reweigh(ctx, old, p); err != nil {
+		return err
+	}
 	if err := k.setProvider(ctx, p); err != nil {
 		return err
 	}
