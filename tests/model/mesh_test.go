@@ -288,7 +288,7 @@ func (m *mesh) connect() {
 // keepAlive lets the relayer update clients now and then while i counts up: each handshake takes about a minute, and clients
 // expire after 13.
 func (m *mesh) keepAlive(i int) {
-	if i%6 == 5 {
+	if i%4 == 3 {
 		m.n.Step()
 	}
 }
