@@ -51,7 +51,7 @@ function compact(s) {
       pos: DELS.map((d) => [q.pos[d].s, q.pos[d].b, owed(q, q.pos[d])]),
     })),
     debt: DELS.map((d) => p.debt[d]), bonded: DELS.map((d) => p.bonded[d]), acct: DELS.map((d) => p.acct[d]),
-    entries: DELS.map((d) => (p.entries ? p.entries[d].map((e) => [e.bal, e.until, e.held]) : [])),
+    entries: DELS.map((d) => p.entries[d].map((e) => [e.bal, e.until, e.held]).reverse()), // x/staking has the oldest first
     out: VALS.map((v) => { const o = p.out[v]; return o.touched ? [o.oldest, o.seq, o.next, o.retryAt, o.retries] : [] }),
     reg: VALS.map((v) => { const r = p.reg[v]; return [r.tomb, r.closed, r.exs, r.exh] }),
     slashes: p.slashes.map((r) => ({
@@ -82,6 +82,7 @@ function shown(before, s) {
     if (q.t !== q.s) traits.push('rate')
     if (DELS.every((d) => q.pos[d].s > 0n)) traits.push('shared')
   }
+  for (const d of DELS) for (const e of before.p.entries[d]) traits.push(e.held ? (e.until <= before.now ? 'held, over' : 'held') : 'entry')
   for (const r of before.p.slashes) traits.push(`${r.proof ? 'proof' : r.ds ? 'claimed double sign' : 'claim'} ${r.status}`)
   for (const v of VALS) {
     const o = before.p.out[v]
