@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"maps"
 	"testing"
 	"time"
 
@@ -24,6 +25,9 @@ import (
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 
 	ibctransfertypes "github.com/cosmos/ibc-go/v11/modules/apps/transfer/types"
+	clientv2types "github.com/cosmos/ibc-go/v11/modules/core/02-client/v2/types"
+	ibcexported "github.com/cosmos/ibc-go/v11/modules/core/exported"
+	ibctypes "github.com/cosmos/ibc-go/v11/modules/core/types"
 	ibctesting "github.com/cosmos/ibc-go/v11/testing"
 
 	"github.com/mesh-security/mesh/app"
@@ -166,6 +170,60 @@ func importGenesis(t *testing.T, exported servertypes.ExportedApp, genesisTime t
 	})
 	require.NoError(t, err)
 	return imported
+}
+
+// TestImportOfCounterpartiesWithTheirClientsOwnIDs: the first clients of two chains have the same id. ibc-go alone would
+// refuse what it exports then.
+func TestImportOfCounterpartiesWithTheirClientsOwnIDs(t *testing.T) {
+	_, path := newPath(t)
+	path.SetupV2()
+	require.Equal(t, path.EndpointA.ClientID, path.EndpointB.ClientID)
+	other := ibctesting.NewPath(path.EndpointB.Chain, path.EndpointA.Chain)
+	require.NoError(t, other.EndpointB.CreateClient())
+	other.EndpointA.ClientID = path.EndpointB.ClientID // any other id than its client's
+	require.NoError(t, other.EndpointB.RegisterCounterparty())
+	chain := path.EndpointA.Chain
+	chainApp := apptest.App(chain)
+
+	exported, err := chainApp.ExportAppStateAndValidators(false, nil, nil)
+	require.NoError(t, err)
+	var before app.GenesisState
+	require.NoError(t, json.Unmarshal(exported.AppState, &before))
+	encoding := chainApp.EncodingConfig()
+	validate := func(gs app.GenesisState) error {
+		return chainApp.BasicModuleManager.ValidateGenesis(encoding.Codec, encoding.TxConfig, gs)
+	}
+	require.NoError(t, validate(before))
+	imported := importGenesis(t, exported, chain.ProposedHeader.Time)
+	header := cmtproto.Header{Height: exported.Height, Time: chain.ProposedHeader.Time}
+	ctx := imported.NewContextLegacy(false, header)
+	after, err := imported.ModuleManager.ExportGenesis(ctx, imported.AppCodec())
+	require.NoError(t, err)
+	require.JSONEq(t, string(before[ibcexported.ModuleName]), string(after[ibcexported.ModuleName]))
+	info, found := imported.IBCKeeper.ClientV2Keeper.GetClientCounterparty(ctx, path.EndpointA.ClientID)
+	require.True(t, found)
+	require.Equal(t, path.EndpointB.ClientID, info.ClientId)
+
+	// What else ibc-go refuses stays refused.
+	for name, change := range map[string]func(*clientv2types.GenesisState){
+		"twice":             func(gs *clientv2types.GenesisState) { gs.CounterpartyInfos[1] = gs.CounterpartyInfos[0] },
+		"no client":         func(gs *clientv2types.GenesisState) { gs.CounterpartyInfos[0].ClientId = "" },
+		"no prefix":         func(gs *clientv2types.GenesisState) { gs.CounterpartyInfos[0].CounterpartyInfo.MerklePrefix = nil },
+		"no other's prefix": func(gs *clientv2types.GenesisState) { gs.CounterpartyInfos[1].CounterpartyInfo.MerklePrefix = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var gs ibctypes.GenesisState
+			encoding.Codec.MustUnmarshalJSON(before[ibcexported.ModuleName], &gs)
+			require.Len(t, gs.ClientV2Genesis.CounterpartyInfos, 2)
+			change(&gs.ClientV2Genesis)
+			bad := maps.Clone(before)
+			bad[ibcexported.ModuleName] = encoding.Codec.MustMarshalJSON(&gs)
+			require.Error(t, validate(bad))
+		})
+	}
+	bad := maps.Clone(before)
+	bad[ibcexported.ModuleName] = json.RawMessage(`{"client_genesis": 1}`)
+	require.Error(t, validate(bad))
 }
 
 // runBlocks runs enough blocks for unbonding stake to come free, and checks that it was paid for.

@@ -31,7 +31,8 @@ func (app *App) initIBC() {
 	app.IBCKeeper.SetRouter(router)
 
 	routerV2 := ibcapi.NewRouter()
-	routerV2.AddRoute(ibctransfertypes.PortID, transferv2.NewIBCModule(app.TransferKeeper))
+	routerV2.AddRoute(ibctransfertypes.PortID, app.Mesh.TransferMiddlewareV2(transferv2.NewIBCModule(app.TransferKeeper)))
+	app.Mesh.ConnectIBCV2(app.IBCKeeper, routerV2)
 	app.IBCKeeper.SetRouterV2(routerV2)
 
 	app.tendermintClient = ibctm.NewLightClientModule(cdc, app.IBCKeeper.ClientKeeper.GetStoreProvider())

@@ -34,7 +34,6 @@ import (
 
 	"github.com/cosmos/ibc-go/v11/modules/apps/transfer"
 	ibctransfertypes "github.com/cosmos/ibc-go/v11/modules/apps/transfer/types"
-	ibc "github.com/cosmos/ibc-go/v11/modules/core"
 	ibcexported "github.com/cosmos/ibc-go/v11/modules/core/exported"
 	ibctm "github.com/cosmos/ibc-go/v11/modules/light-clients/07-tendermint"
 
@@ -119,7 +118,7 @@ func (app *App) initModules() error {
 		feegrantmodule.NewAppModule(cdc, app.AccountKeeper, app.BankKeeper, app.FeeGrantKeeper, registry),
 		consensus.NewAppModule(cdc, app.ConsensusKeeper),
 
-		ibc.NewAppModule(app.IBCKeeper),
+		wiring.NewIBCModule(app.IBCKeeper),
 		ibctm.NewAppModule(app.tendermintClient),
 		transfer.NewAppModule(app.TransferKeeper),
 	)...)

@@ -7,6 +7,8 @@ import (
 	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
 	"github.com/cosmos/cosmos-sdk/types/module"
 	upgradetypes "github.com/cosmos/cosmos-sdk/x/upgrade/types"
+
+	"github.com/mesh-security/mesh/wiring"
 )
 
 // Upgrade is a change of the state machine that governance schedules under its name.
@@ -20,8 +22,12 @@ type Upgrade struct {
 	Migrate func(ctx context.Context, app *App, plan upgradetypes.Plan) error
 }
 
+// AddMeshSecurity is the name of the upgrade that adds Mesh Security to a chain that ran without it. Parameters begin
+// with their defaults; governance sets others, and then pairings.
+const AddMeshSecurity = "add-mesh-security"
+
 // upgrades lists every upgrade this binary can perform.
-var upgrades []Upgrade
+var upgrades = []Upgrade{{Name: AddMeshSecurity, Stores: *wiring.StoreUpgrades()}}
 
 // registerUpgrades makes the upgrades known to x/upgrade, and if the node stopped for one of them, prepares the
 // stores for it.

@@ -25,6 +25,7 @@ import (
 
 	transferkeeper "github.com/cosmos/ibc-go/v11/modules/apps/transfer/keeper"
 	porttypes "github.com/cosmos/ibc-go/v11/modules/core/05-port/types"
+	ibcapi "github.com/cosmos/ibc-go/v11/modules/core/api"
 	ibckeeper "github.com/cosmos/ibc-go/v11/modules/core/keeper"
 
 	"github.com/mesh-security/mesh/x/consumer"
@@ -127,12 +128,26 @@ func (m *Mesh) TransferMiddleware(base porttypes.IBCModule) porttypes.IBCModule 
 	return provider.NewTransferMiddleware(consumer.NewTransferMiddleware(base, m.Consumer), m.Provider)
 }
 
+// TransferMiddlewareV2 is TransferMiddleware for IBC v2: it goes to IBC v2's router in place of base.
+func (m *Mesh) TransferMiddlewareV2(base ibcapi.IBCModule) ibcapi.IBCModule {
+	return provider.NewTransferMiddlewareV2(consumer.NewTransferMiddlewareV2(base, m.Consumer), m.Provider)
+}
+
 // ConnectIBC connects both modules to IBC and adds their routes to its router.
 func (m *Mesh) ConnectIBC(ibc *ibckeeper.Keeper, router *porttypes.Router) {
 	m.Provider.ConnectIBC(ibc.ClientKeeper, ibc.ConnectionKeeper, ibc.ChannelKeeper)
 	m.Consumer.ConnectIBC(ibc.ClientKeeper, ibc.ConnectionKeeper, ibc.ChannelKeeper)
 	router.AddRoute(providertypes.ModuleName, provider.NewIBCModule(m.Provider))
 	router.AddRoute(consumertypes.ModuleName, consumer.NewIBCModule(m.Consumer))
+}
+
+// ConnectIBCV2 connects both modules to IBC v2 and adds their routes to its router. Pairings choose between the versions by
+// their configuration; a chain without IBC v2 leaves the call out.
+func (m *Mesh) ConnectIBCV2(ibc *ibckeeper.Keeper, router *ibcapi.Router) {
+	m.Provider.ConnectIBCV2(ibc.ClientV2Keeper, ibc.ChannelKeeperV2)
+	m.Consumer.ConnectIBCV2(ibc.ClientV2Keeper, ibc.ChannelKeeperV2)
+	router.AddRoute(providertypes.ModuleName, provider.NewIBCModuleV2(m.Provider))
+	router.AddRoute(consumertypes.ModuleName, consumer.NewIBCModuleV2(m.Consumer))
 }
 
 // Hooks returns the staking hooks of both modules, to be appended to the chain's own.

@@ -96,9 +96,8 @@ func asRegistered(err error, out **errorsmod.Error) bool {
 func (a *Account) Queue(msgs ...sdk.Msg) *Tx {
 	c := a.Chain
 	c.Helper()
-	acc := c.App.AccountKeeper.GetAccount(c.CommittedContext(), a.Address())
-	require.NotNil(c, acc, "account %s does not exist on %s", a.Name, c.ChainID)
-	bz := c.sign(a.Key, acc.GetAccountNumber(), acc.GetSequence()+a.queued, msgs)
+	number, sequence := c.sequenceOf(a)
+	bz := c.sign(a.Key, number, sequence+a.queued, msgs)
 	a.queued++
 	tx := &Tx{Signer: a, Msgs: msgs, bytes: bz}
 	c.mempool = append(c.mempool, tx)
@@ -124,7 +123,7 @@ func (a *Account) Send(msgs ...sdk.Msg) *Tx {
 // sign returns the bytes of a transaction without fees.
 func (c *Chain) sign(key cryptotypes.PrivKey, accNum, seq uint64, msgs []sdk.Msg) []byte {
 	c.Helper()
-	txConfig := c.App.GetTxConfig()
+	txConfig := c.TxConfig
 	mode, err := authsign.APISignModeToInternal(txConfig.SignModeHandler().DefaultMode())
 	require.NoError(c, err)
 

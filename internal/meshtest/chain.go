@@ -11,11 +11,8 @@ import (
 	"cosmossdk.io/log/v2"
 	sdkmath "cosmossdk.io/math"
 
-	"github.com/cosmos/cosmos-sdk/baseapp"
 	"github.com/cosmos/cosmos-sdk/client/flags"
-	"github.com/cosmos/cosmos-sdk/codec"
 	cryptocodec "github.com/cosmos/cosmos-sdk/crypto/codec"
-	pruningtypes "github.com/cosmos/cosmos-sdk/store/v2/pruning/types"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
@@ -26,6 +23,7 @@ import (
 	cmttypes "github.com/cometbft/cometbft/types"
 
 	ibctesting "github.com/cosmos/ibc-go/v11/testing"
+	"github.com/cosmos/ibc-go/v11/testing/simapp"
 
 	"github.com/mesh-security/mesh/app"
 	"github.com/mesh-security/mesh/app/apptest"
@@ -40,7 +38,8 @@ const RelayerName = "relayer"
 type Chain struct {
 	*ibctesting.TestChain
 
-	// App is the application, without the wrapper that TestChain.App is.
+	// App is the application, without the wrapper that TestChain.App is. There is none before the Upgrade of a chain that
+	// began as Stock.
 	App *app.App
 	// Name is the chain id without the revision.
 	Name string
@@ -54,6 +53,8 @@ type Chain struct {
 	Halted bool
 
 	net          *Network
+	db           dbm.DB
+	stock        *simapp.SimApp
 	accounts     map[string]*Account
 	mempool      []*Tx
 	blocks       []*Block
@@ -100,7 +101,7 @@ func (v *Validator) ConsAddress() sdk.ConsAddress {
 // the mempool, votes, evidence) and records what the block did: packets are sent in EndBlock, and ibctesting looks at
 // transactions only.
 type node struct {
-	*app.App
+	ibctesting.TestingApp
 	chain *Chain
 }
 
@@ -124,7 +125,7 @@ func (n *node) FinalizeBlock(req *abci.RequestFinalizeBlock) (*abci.ResponseFina
 		req.Txs = append(req.Txs, tx.bytes)
 		tx.Signer.queued = 0
 	}
-	res, err := n.App.FinalizeBlock(req)
+	res, err := n.TestingApp.FinalizeBlock(req)
 	if err != nil {
 		return nil, fmt.Errorf("%s: block %d: %w", c.ChainID, req.Height, err)
 	}
@@ -141,7 +142,7 @@ func (n *node) FinalizeBlock(req *abci.RequestFinalizeBlock) (*abci.ResponseFina
 
 // Commit implements servertypes.ABCI.
 func (n *node) Commit() (*abci.ResponseCommit, error) {
-	res, err := n.App.Commit()
+	res, err := n.TestingApp.Commit()
 	if err != nil {
 		return nil, err
 	}
@@ -149,9 +150,6 @@ func (n *node) Commit() (*abci.ResponseCommit, error) {
 	n.chain.checkInvariants()
 	return res, nil
 }
-
-// AppCodec implements ibctesting.TestingApp.
-func (n *node) AppCodec() codec.Codec { return n.App.AppCodec() }
 
 func newChain(n *Network, cfg ChainConfig) *Chain {
 	n.Helper()
@@ -171,9 +169,13 @@ func newChain(n *Network, cfg ChainConfig) *Chain {
 	}
 	c.SendMsgsOverride = c.sendForTesting
 
-	c.start()
+	if cfg.Stock {
+		c.startStock()
+	} else {
+		c.start()
+	}
 	c.firstHeight = cfg.InitialHeight
-	res, err := c.App.InitChain(&abci.RequestInitChain{
+	res, err := c.TestChain.App.InitChain(&abci.RequestInitChain{
 		Time:            n.coord.CurrentTime,
 		ChainId:         c.ChainID,
 		ConsensusParams: consensusParams(),
@@ -228,15 +230,15 @@ func (c *Chain) CreateValidator(name string, attempt int, self int64) *Validator
 
 // start gives the chain an application over an empty store.
 func (c *Chain) start() {
-	c.App = app.New(
-		log.NewNopLogger(), dbm.NewMemDB(), true, apptest.Options{flags.FlagHome: ""},
-		baseapp.SetChainID(c.ChainID),
-		// Proofs are taken at most one block below the top.
-		baseapp.SetPruning(pruningtypes.NewCustomPruningOptions(20, 10)),
-	)
-	c.TestChain.App = &node{App: c.App, chain: c}
-	c.TxConfig = c.App.GetTxConfig()
-	c.Codec = c.App.AppCodec()
+	c.db = dbm.NewMemDB()
+	c.App = app.New(log.NewNopLogger(), c.db, true, apptest.Options{flags.FlagHome: ""}, c.options()...)
+	c.use(c.App)
+}
+
+// use makes the chain's blocks with an application.
+func (c *Chain) use(a ibctesting.TestingApp) {
+	c.TestChain.App = &node{a, c}
+	c.TxConfig, c.Codec = a.GetTxConfig(), a.AppCodec()
 }
 
 // Account returns the account of that name.
@@ -288,14 +290,15 @@ func (c *Chain) CommittedContext() sdk.Context {
 	if len(c.blocks) > 0 {
 		header.Height, header.Time = c.LastBlock().Height, c.LastBlock().Time
 	}
-	ctx, _ := c.App.NewContextLegacy(true, header).CacheContext()
-	return ctx.WithConsensusParams(c.App.GetConsensusParams(ctx))
+	base := c.TestChain.App.GetBaseApp()
+	ctx, _ := base.NewContextLegacy(true, header).CacheContext()
+	return ctx.WithConsensusParams(base.GetConsensusParams(ctx))
 }
 
 // NextContext returns a context whose writes are in the next block, ahead of its transactions.
 func (c *Chain) NextContext() sdk.Context {
 	ctx := c.GetContext()
-	return ctx.WithConsensusParams(c.App.GetConsensusParams(ctx))
+	return ctx.WithConsensusParams(c.TestChain.App.GetBaseApp().GetConsensusParams(ctx))
 }
 
 // Gov executes a message as the authority that governance is, ahead of the next block, or returns its error and

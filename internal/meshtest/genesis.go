@@ -62,6 +62,8 @@ type ChainConfig struct {
 	Delegators []Delegator
 	// Unbonding is x/staking's unbonding period; default UnbondingTime.
 	Unbonding time.Duration
+	// Stock chains begin without Mesh Security: see Upgrade.
+	Stock bool
 	// InitialHeight is the height of the first block; default 1.
 	InitialHeight int64
 	// Genesis edits the genesis state last.
@@ -88,7 +90,7 @@ func EditGenesis[T proto.Message](g *Genesis, moduleName string, state T, edit f
 	if !ok {
 		return
 	}
-	cdc := g.chain.App.AppCodec()
+	cdc := g.chain.Codec
 	require.NoError(g.chain, cdc.UnmarshalJSON(bz, state), moduleName)
 	edit(state)
 	bz, err := cdc.MarshalJSON(state)
@@ -178,7 +180,12 @@ func (c *Chain) addValidator(name string) *Validator {
 // genesis returns the genesis state. Validators begin unbonded, so that all hooks run when x/staking bonds them.
 func (c *Chain) genesis(cfg ChainConfig) []byte {
 	c.Helper()
-	g := &Genesis{chain: c, state: c.App.DefaultGenesis()}
+	g := &Genesis{chain: c}
+	if c.stock != nil {
+		g.state = c.stock.DefaultGenesis()
+	} else {
+		g.state = c.App.DefaultGenesis()
+	}
 
 	var (
 		order       []*Account

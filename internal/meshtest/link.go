@@ -71,7 +71,28 @@ func (n *Network) ConnectFor(a, b *Chain, trusting time.Duration) *Link {
 	path.EndpointA.ClientConfig = b.clientConfig(trusting)
 	path.EndpointB.ClientConfig = a.clientConfig(trusting)
 	path.SetupConnections()
+	return n.addLink(path, a, b, trusting)
+}
 
+// ConnectV2 creates clients on two chains and registers each as the other's counterparty: all that IBC v2 needs. There is
+// no connection.
+func (n *Network) ConnectV2(a, b *Chain) *Link {
+	n.Helper()
+	path := ibctesting.NewPath(a.TestChain, b.TestChain).DisableUniqueChannelIDs()
+	path.EndpointA.ClientConfig, path.EndpointB.ClientConfig = b.clientConfig(0), a.clientConfig(0)
+	path.SetupV2()
+	return n.addLink(path, a, b, 0)
+}
+
+// RegisterCounterparties makes a link fit for IBC v2 as well.
+func (l *Link) RegisterCounterparties() { l.A.path("", "").SetupCounterparties() }
+
+// Path returns ibctesting's view of the link, with e as endpoint A.
+func (e *End) Path() *ibctesting.Path { return e.path(meshtypes.PortConsumer, meshtypes.PortProvider) }
+
+// addLink notes what a path connects.
+func (n *Network) addLink(path *ibctesting.Path, a, b *Chain, trusting time.Duration) *Link {
+	n.Helper()
 	l := &Link{}
 	l.A = &End{
 		Chain: a, Client: path.EndpointA.ClientID, Connection: path.EndpointA.ConnectionID,
@@ -129,9 +150,18 @@ func (l *Link) OpenTransfer() (channelA, channelB string) {
 
 // end returns the end of a link that a connection of a chain is.
 func (n *Network) end(c *Chain, connection string) *End {
+	return n.findEnd(func(e *End) bool { return e.Chain == c && connection != "" && e.Connection == connection })
+}
+
+// endOfClient returns the end of a link whose client it is.
+func (n *Network) endOfClient(c *Chain, client string) *End {
+	return n.findEnd(func(e *End) bool { return e.Chain == c && e.Client == client })
+}
+
+func (n *Network) findEnd(is func(*End) bool) *End {
 	for _, l := range n.links {
 		for _, e := range []*End{l.A, l.B} {
-			if e.Chain == c && e.Connection == connection {
+			if is(e) {
 				return e
 			}
 		}
@@ -190,7 +220,7 @@ func (e *End) proof(key []byte) ([]byte, clienttypes.Height) {
 	c := e.Chain
 	c.Helper()
 	height := c.LatestCommittedHeader.Header.Height
-	res, err := c.App.Query(c.CommittedContext(), &abci.RequestQuery{
+	res, err := c.TestChain.App.Query(c.CommittedContext(), &abci.RequestQuery{
 		Path:   "store/" + exported.StoreKey + "/key",
 		Height: height - 1,
 		Data:   key,
@@ -207,6 +237,9 @@ func (e *End) proof(key []byte) ([]byte, clienttypes.Height) {
 
 // channelState returns the state of the packet's channel at this end.
 func (e *End) channelState(t *Transit) channeltypes.State {
+	if t.V2 != nil {
+		return channeltypes.OPEN // clients are not closed
+	}
 	port, channel := t.Packet.SourcePort, t.Packet.SourceChannel
 	if t.sender() != e {
 		port, channel = t.Packet.DestinationPort, t.Packet.DestinationChannel

@@ -93,12 +93,41 @@ func (n *Network) Pair(provider, consumer *Chain) *Pairing {
 // Link returns the link the pairing is over.
 func (p *Pairing) Link() *Link { return p.link }
 
-// SetUp registers both sides, opens a channel and waits until the sides know each other.
+// SetUp registers both sides, opens a channel unless packets go over IBC v2, and waits until the sides know each other.
 func (p *Pairing) SetUp() {
 	p.net.Helper()
 	p.Register()
-	require.NoError(p.net, p.OpenChannel())
+	if !p.ConsumerConfig.UsesV2() {
+		require.NoError(p.net, p.OpenChannel())
+	}
 	p.WaitReady()
+}
+
+// UseV2 makes the configurations choose IBC v2. It comes before the registration; the link needs counterparties.
+func (p *Pairing) UseV2() {
+	p.ConsumerConfig.CounterpartyClient, p.ProviderConfig.CounterpartyClient = p.ProviderID, p.ConsumerID
+}
+
+// UseV1 makes the configurations choose a channel; it is for a pairing whose way over IBC v2 was given up on both sides.
+func (p *Pairing) UseV1() {
+	p.ConsumerConfig.CounterpartyClient, p.ProviderConfig.CounterpartyClient = "", ""
+}
+
+// MoveToV2 makes packets go over IBC v2 from now on, after the channel was given up on both sides.
+func (p *Pairing) MoveToV2() {
+	p.net.Helper()
+	p.UseV2()
+	p.UpdateConsumer(func(*providertypes.ConsumerConfig) {})
+	p.UpdateProvider(func(*consumertypes.ProviderConfig) {})
+}
+
+// PairV2 is Pair over IBC v2, without a connection.
+func (n *Network) PairV2(provider, consumer *Chain) *Pairing {
+	n.Helper()
+	p := n.NewPairing(n.ConnectV2(provider, consumer), provider, consumer)
+	p.UseV2()
+	p.SetUp()
+	return p
 }
 
 // Register registers the consumer on the provider and the provider on the consumer, and posts the price.

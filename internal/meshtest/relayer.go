@@ -12,9 +12,13 @@ import (
 
 	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
 	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
+	channeltypesv2 "github.com/cosmos/ibc-go/v11/modules/core/04-channel/v2/types"
 	host "github.com/cosmos/ibc-go/v11/modules/core/24-host"
+	hostv2 "github.com/cosmos/ibc-go/v11/modules/core/24-host/v2"
 	"github.com/cosmos/ibc-go/v11/modules/core/exported"
 	ibctesting "github.com/cosmos/ibc-go/v11/testing"
+
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 )
 
 // Fate is what the relayer does with a packet or an acknowledgement that could be delivered now.
@@ -37,10 +41,13 @@ const (
 type Transit struct {
 	// From is the end where it was committed, To the end where it goes.
 	From, To *End
-	// Packet is the packet that is carried or answered.
+	// Packet is the packet that is carried or answered. One of IBC v2 is shown as one of v1: its clients as channels, its
+	// timeout in nanoseconds.
 	Packet channeltypes.Packet
 	// Ack is the acknowledgement, nil for a packet.
 	Ack []byte
+	// V2 is the packet if it is one of IBC v2, else nil.
+	V2 *channeltypesv2.Packet
 	// Height is the block of From that committed it, Time that block's time.
 	Height int64
 	Time   time.Time
@@ -144,6 +151,10 @@ func (r *Relayer) collect(c *Chain, b *Block) {
 		if e.Type != channeltypes.EventTypeSendPacket && e.Type != channeltypes.EventTypeWriteAck {
 			continue
 		}
+		if attribute(e, channeltypesv2.AttributeKeySrcClient) != "" {
+			r.collectV2(c, b, e)
+			continue
+		}
 		from := r.net.end(c, attribute(e, channeltypes.AttributeKeyConnectionID))
 		if from == nil {
 			continue // not over a link of ours
@@ -157,6 +168,41 @@ func (r *Relayer) collect(c *Chain, b *Block) {
 		}
 		r.transits = append(r.transits, t)
 	}
+}
+
+// collectV2 takes a packet or an acknowledgement of IBC v2.
+func (r *Relayer) collectV2(c *Chain, b *Block, e abci.Event) {
+	c.Helper()
+	packets, err := ibctesting.ParseIBCV2Packets(e.Type, []abci.Event{e})
+	require.NoError(c, err)
+	require.Len(c, packets[0].Payloads, 1)
+	p, payload := packets[0], packets[0].Payloads[0]
+	client := p.SourceClient
+	if e.Type == channeltypesv2.EventTypeWriteAck {
+		client = p.DestinationClient
+	}
+	from := r.net.endOfClient(c, client)
+	if from == nil {
+		return // not over a link of ours
+	}
+	t := &Transit{From: from, To: from.Other(), V2: &p, Height: b.Height, Time: b.Time}
+	t.Packet = channeltypes.NewPacket(
+		payload.Value, p.Sequence, payload.SourcePort, p.SourceClient, payload.DestinationPort, p.DestinationClient,
+		clienttypes.ZeroHeight(), uint64(time.Unix(int64(p.TimeoutTimestamp), 0).UnixNano()),
+	)
+	if e.Type == channeltypesv2.EventTypeWriteAck {
+		t.Ack, err = ibctesting.ParseAckV2FromEvents([]abci.Event{e})
+		require.NoError(c, err)
+	}
+	r.transits = append(r.transits, t)
+}
+
+// AckV2 decodes the acknowledgement of a packet of IBC v2.
+func (t *Transit) AckV2() channeltypesv2.Acknowledgement {
+	t.To.Chain.Helper()
+	var ack channeltypesv2.Acknowledgement
+	require.NoError(t.To.Chain, ack.Unmarshal(t.Ack))
+	return ack
 }
 
 func attribute(e abci.Event, key string) string {
@@ -262,6 +308,9 @@ func (t *Transit) closedMeanwhile() bool {
 // committed says whether the sender still has the packet's commitment.
 func (t *Transit) committed() bool {
 	c, p := t.From.Chain, t.Packet
+	if t.V2 != nil {
+		return len(c.App.IBCKeeper.ChannelKeeperV2.GetPacketCommitment(c.CommittedContext(), p.SourceChannel, p.Sequence)) > 0
+	}
 	return c.App.IBCKeeper.ChannelKeeper.HasPacketCommitment(c.CommittedContext(), p.SourcePort, p.SourceChannel, p.Sequence)
 }
 
@@ -280,16 +329,24 @@ func (r *Relayer) deliver(t *Transit) bool {
 	}
 	proof, height := t.From.proof(t.key())
 	signer := t.To.Chain.relayerAccount()
-	var msg sdk.Msg
-	if t.IsAck() {
-		msg = channeltypes.NewMsgAcknowledgement(t.Packet, t.Ack, proof, height, signer.String())
-	} else {
-		msg = channeltypes.NewMsgRecvPacket(t.Packet, proof, height, signer.String())
-	}
-	t.tx = signer.Queue(msg)
+	t.tx = signer.Queue(t.msg(proof, height, signer.String()))
 	t.Deliveries++
 	r.Delivered++
 	return true
+}
+
+// msg returns the message that delivers the packet or the acknowledgement.
+func (t *Transit) msg(proof []byte, height clienttypes.Height, signer string) sdk.Msg {
+	switch {
+	case t.V2 != nil && t.IsAck():
+		return channeltypesv2.NewMsgAcknowledgement(*t.V2, t.AckV2(), proof, height, signer)
+	case t.V2 != nil:
+		return channeltypesv2.NewMsgRecvPacket(*t.V2, proof, height, signer)
+	case t.IsAck():
+		return channeltypes.NewMsgAcknowledgement(t.Packet, t.Ack, proof, height, signer)
+	default:
+		return channeltypes.NewMsgRecvPacket(t.Packet, proof, height, signer)
+	}
 }
 
 // timeOut tells the sender of a dropped packet that it was never received, once that is so.
@@ -307,11 +364,18 @@ func (r *Relayer) timeOut(t *Transit) {
 		return
 	}
 	p := t.Packet
-	proof, height := t.To.proof(host.PacketReceiptKey(p.DestinationPort, p.DestinationChannel, p.Sequence))
+	receipt := host.PacketReceiptKey(p.DestinationPort, p.DestinationChannel, p.Sequence)
+	if t.V2 != nil {
+		receipt = hostv2.PacketReceiptKey(p.DestinationChannel, p.Sequence)
+	}
+	proof, height := t.To.proof(receipt)
 	signer := t.From.Chain.relayerAccount()
-	if late {
+	switch {
+	case t.V2 != nil:
+		t.tx = signer.Queue(channeltypesv2.NewMsgTimeout(*t.V2, proof, height, signer.String()))
+	case late:
 		t.tx = signer.Queue(channeltypes.NewMsgTimeout(p, 1, proof, height, signer.String()))
-	} else {
+	default:
 		closedProof, _ := t.To.proof(host.ChannelKey(p.DestinationPort, p.DestinationChannel))
 		t.tx = signer.Queue(channeltypes.NewMsgTimeoutOnClose(p, 1, proof, closedProof, height, signer.String()))
 	}
@@ -321,7 +385,12 @@ func (r *Relayer) timeOut(t *Transit) {
 
 func (t *Transit) key() []byte {
 	p := t.Packet
-	if t.IsAck() {
+	switch {
+	case t.V2 != nil && t.IsAck():
+		return hostv2.PacketAcknowledgementKey(p.DestinationChannel, p.Sequence)
+	case t.V2 != nil:
+		return hostv2.PacketCommitmentKey(p.SourceChannel, p.Sequence)
+	case t.IsAck():
 		return host.PacketAcknowledgementKey(p.DestinationPort, p.DestinationChannel, p.Sequence)
 	}
 	return host.PacketCommitmentKey(p.SourcePort, p.SourceChannel, p.Sequence)
@@ -360,6 +429,7 @@ func (r *Relayer) update(e *End) bool {
 func (r *Relayer) Answer(t *Transit, ack exported.Acknowledgement) {
 	c := t.To.Chain
 	c.Helper()
+	require.Nil(c, t.V2, "a packet of IBC v2")
 	c.Direct(func(ctx sdk.Context) {
 		p := t.Packet
 		ck := c.App.IBCKeeper.ChannelKeeper
@@ -383,6 +453,14 @@ func (c *Chain) SendRaw(port, channel string, data []byte) uint64 {
 	return seq
 }
 
+// SendRawV2 is SendRaw over a client by IBC v2, with any payload that the module lets through.
+func (c *Chain) SendRawV2(side meshtypes.Side, client string, data []byte) {
+	c.Helper()
+	c.Direct(func(ctx sdk.Context) {
+		require.NoError(c, meshtypes.SendV2(ctx, c.App.IBCKeeper.ChannelKeeperV2, side, client, PacketTimeout, data))
+	})
+}
+
 // Receive runs IBC core's handling of a packet in flight, proof and all, on the state ahead of the next block and throws
 // the result away: nothing else of a block happens around it. It returns the acknowledgement, the state of the
 // receiving module's store before and after, and the handler's error.
@@ -399,13 +477,17 @@ func (r *Relayer) Receive(t *Transit) (ack []byte, before, after map[string]stri
 		require.NoError(c, err)
 	}
 	proof, height := t.From.proof(t.key())
-	msg := channeltypes.NewMsgRecvPacket(t.Packet, proof, height, c.relayerAccount().String())
+	msg := t.msg(proof, height, c.relayerAccount().String())
 	before = c.Dump(ctx, t.Packet.DestinationPort)
 	res, err := c.App.MsgServiceRouter().Handler(msg)(ctx, msg)
 	after = c.Dump(ctx, t.Packet.DestinationPort)
 	if err != nil {
 		return nil, before, after, err
 	}
-	ack, err = ibctesting.ParseAckFromEvents(res.Events)
+	if t.V2 != nil {
+		ack, err = ibctesting.ParseAckV2FromEvents(res.Events)
+	} else {
+		ack, err = ibctesting.ParseAckFromEvents(res.Events)
+	}
 	return ack, before, after, err
 }

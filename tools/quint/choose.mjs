@@ -138,7 +138,7 @@ while (chosen.length < Number(count) && left.size > 0) {
     let gain = 0, score = -1, length = 0
     t.words.forEach((words, i) => {
       for (const w of words) if (!seenHere.has(w)) { seenHere.add(w); gain += times(w) === 0 ? 1 : times(w) < 3 ? 0.1 : 0 }
-      const s = gain / (i + 12)
+      const s = gain / (i + 4)
       if (s > score + 1e-9) { score = s; length = i + 1 }
     })
     if (!best || score > best.score + 1e-9) best = { t, score, length }

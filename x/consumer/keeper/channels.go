@@ -3,7 +3,6 @@ package keeper
 import (
 	"context"
 	"errors"
-	"time"
 
 	"cosmossdk.io/collections"
 	errorsmod "cosmossdk.io/errors"
@@ -27,6 +26,9 @@ func (k *Keeper) CheckChannel(ctx sdk.Context, end meshtypes.ChannelEnd) (types.
 	p, err := k.liveProvider(ctx, clientID)
 	if err != nil {
 		return types.Provider{}, err
+	}
+	if p.Config.UsesV2() {
+		return types.Provider{}, errorsmod.Wrapf(meshtypes.ErrTransport, "over IBC v2, to %s", p.Config.CounterpartyClient)
 	}
 	if p.ChannelId != "" {
 		return types.Provider{}, errorsmod.Wrap(meshtypes.ErrChannelExists, p.ChannelId)
@@ -52,14 +54,10 @@ func (k *Keeper) StoredChannel(ctx sdk.Context, portID, channelID string) (mesht
 // OpenChannel takes a channel into use.
 func (k *Keeper) OpenChannel(ctx sdk.Context, p types.Provider, channelID string) error {
 	p.ChannelId = channelID
-	p.Retries, p.RetryAt = 0, time.Time{}
-	if p.Status == types.PROVIDER_STATUS_REGISTERED {
-		p.Status = types.PROVIDER_STATUS_ACTIVE
-	}
+	p = k.opened(ctx, p, channelID)
 	if err := k.setProvider(ctx, p); err != nil {
 		return err
 	}
-	k.emit(ctx, &types.EventChannelOpened{ProviderId: p.Config.ProviderId, ChannelId: channelID})
 	return k.Channels.Set(ctx, channelID, p.Config.ProviderId)
 }
 
@@ -73,11 +71,15 @@ func (k *Keeper) ProviderOfChannel(ctx context.Context, channelID string) (strin
 }
 
 // RetireChannel gives up a provider's channel: its reports in flight count as not sent, its packets are refused, and a
-// new channel may be opened, which takes over the session's state. It is closed if that is possible.
+// new channel may be opened, which takes over the session's state. It is closed if that is possible. Of a provider that is
+// reached over IBC v2, also a removed one, it gives up that. Error: ErrNoChannel if there is neither.
 func (k *Keeper) RetireChannel(ctx sdk.Context, providerID string) error {
 	p, err := k.GetProvider(ctx, providerID)
 	if err != nil {
 		return err
+	}
+	if p.Config.UsesV2() {
+		return k.retireClient(ctx, p)
 	}
 	if p.ChannelId == "" {
 		return errorsmod.Wrap(types.ErrNoChannel, providerID)

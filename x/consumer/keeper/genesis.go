@@ -6,7 +6,6 @@ import (
 	"cosmossdk.io/collections"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
-	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	"github.com/mesh-security/mesh/x/consumer/types"
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
@@ -37,7 +36,7 @@ func (k *Keeper) InitGenesis(ctx sdk.Context, gs types.GenesisState) error {
 		}
 		k.ownAccount(ctx, account)
 		k.ownAccount(ctx, types.RewardAccount(id))
-		if err := k.deriveShares(ctx, id); err != nil {
+		if err := k.deriveShares(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -102,18 +101,18 @@ func (k *Keeper) InitGenesis(ctx sdk.Context, gs types.GenesisState) error {
 }
 
 // deriveShares adds a provider's virtual delegations to the shares by validator and by provider.
-func (k *Keeper) deriveShares(ctx sdk.Context, providerID string) error {
-	var delegations []stakingtypes.Delegation
-	err := k.staking.IterateDelegatorDelegations(ctx, types.VirtualAccount(providerID), func(d stakingtypes.Delegation) bool {
-		delegations = append(delegations, d)
-		return false
-	})
+func (k *Keeper) deriveShares(ctx sdk.Context, p types.Provider) error {
+	providerID := p.Config.ProviderId
+	delegations, err := k.virtualDelegations(ctx, providerID)
 	if err != nil {
 		return err
 	}
 	for _, d := range delegations {
 		valAddr, err := k.staking.ValidatorAddressCodec().StringToBytes(d.ValidatorAddress)
 		if err != nil {
+			return err
+		}
+		if err := k.addCounted(ctx, valAddr, weighed(d.Shares, weight(p))); err != nil {
 			return err
 		}
 		if err := addShares(ctx, k.VirtualShares, valAddr, d.Shares); err != nil {

@@ -2,12 +2,13 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"math/big"
 
+	"cosmossdk.io/collections"
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
-	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	"github.com/mesh-security/mesh/x/consumer/types"
 )
@@ -24,74 +25,125 @@ func weight(p types.Provider) sdkmath.LegacyDec {
 	return p.Config.GovernanceWeight
 }
 
-// VirtualVotes returns, by operator address, the shares of virtual delegations and which of them count in governance.
-//
-// Shares are known by validator. So only providers whose weight is not the one that most have are read delegation by
-// delegation: in a chain that gives all the same weight, none.
-func (k *Keeper) VirtualVotes(ctx context.Context) (map[string]types.VirtualVotes, error) {
-	type votes struct {
-		valAddr sdk.ValAddress
-		shares  sdkmath.LegacyDec
-		// counted is exact: shares · weight, 36 decimals.
-		counted *big.Int
+// weighed returns shares · weight exactly, with 36 decimals.
+func weighed(shares, weight sdkmath.LegacyDec) *big.Int {
+	return new(big.Int).Mul(shares.BigInt(), weight.BigInt())
+}
+
+// addCounted adds to what counts in governance of the virtual shares of a validator, and stops at zero: leaving must not
+// fail for the sake of votes.
+func (k *Keeper) addCounted(ctx context.Context, valAddr sdk.ValAddress, delta *big.Int) error {
+	if delta.Sign() == 0 {
+		return nil
 	}
-	providers, err := k.allProviders(ctx)
+	bz, err := k.CountedShares.Get(ctx, valAddr)
+	if err != nil && !errors.Is(err, collections.ErrNotFound) {
+		return err
+	}
+	sum := new(big.Int).SetBytes(bz)
+	if sum.Add(sum, delta).Sign() <= 0 {
+		return k.CountedShares.Remove(ctx, valAddr)
+	}
+	return k.CountedShares.Set(ctx, valAddr, sum.Bytes())
+}
+
+// reweigh makes virtual stake count by a provider's new weight: one write for each of its delegations, which are at most
+// max_validators_per_provider.
+func (k *Keeper) reweigh(ctx sdk.Context, from, to types.Provider) error {
+	more := weight(to).Sub(weight(from))
+	if more.IsZero() {
+		return nil
+	}
+	delegations, err := k.virtualDelegations(ctx, to.Config.ProviderId)
+	if err != nil {
+		return err
+	}
+	for _, d := range delegations {
+		valAddr, err := k.staking.ValidatorAddressCodec().StringToBytes(d.ValidatorAddress)
+		if err != nil {
+			return err
+		}
+		if err := k.addCounted(ctx, valAddr, weighed(d.Shares, more)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// VirtualVotes returns, by operator address, the shares of virtual delegations and which of them count in governance,
+// rounded down. Both are known by validator: no delegation is read.
+func (k *Keeper) VirtualVotes(ctx context.Context) (map[string]types.VirtualVotes, error) {
+	counted := map[string]sdkmath.LegacyDec{}
+	err := k.CountedShares.Walk(ctx, nil, func(valAddr, bz []byte) (bool, error) {
+		sum := new(big.Int).SetBytes(bz)
+		counted[string(valAddr)] = sdkmath.LegacyNewDecFromBigIntWithPrec(sum.Quo(sum, oneDec), sdkmath.LegacyPrecision)
+		return false, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	common := commonWeight(providers)
-	byVal := map[string]votes{}
+	votes := map[string]types.VirtualVotes{}
 	err = k.VirtualShares.Walk(ctx, nil, func(valAddr []byte, shares sdkmath.LegacyDec) (bool, error) {
 		operator, err := k.staking.ValidatorAddressCodec().BytesToString(valAddr)
 		if err != nil {
 			return true, err
 		}
-		byVal[operator] = votes{valAddr, shares, new(big.Int).Mul(shares.BigInt(), common.BigInt())}
+		counts, ok := counted[string(valAddr)]
+		if !ok {
+			counts = sdkmath.LegacyZeroDec()
+		}
+		votes[operator] = types.VirtualVotes{Operator: valAddr, Shares: shares, Counted: sdkmath.LegacyMinDec(counts, shares)}
 		return false, nil
 	})
-	if err != nil || len(byVal) == 0 {
-		return nil, err
+	return votes, err
+}
+
+// CountedSharesInvariant checks that what counts in governance is each provider's delegations times its weight.
+func (k *Keeper) CountedSharesInvariant(ctx sdk.Context) error {
+	providers, err := k.allProviders(ctx)
+	if err != nil {
+		return err
 	}
+	sums := map[string]*big.Int{}
 	for _, p := range providers {
-		more := weight(p).Sub(common).BigInt()
-		if more.Sign() == 0 {
-			continue
-		}
-		account := types.VirtualAccount(p.Config.ProviderId)
-		err := k.staking.IterateDelegatorDelegations(ctx, account, func(d stakingtypes.Delegation) bool {
-			if v, ok := byVal[d.ValidatorAddress]; ok {
-				v.counted.Add(v.counted, new(big.Int).Mul(d.Shares.BigInt(), more))
-			}
-			return false
-		})
+		delegations, err := k.virtualDelegations(ctx, p.Config.ProviderId)
 		if err != nil {
-			return nil, err
+			return err
+		}
+		for _, d := range delegations {
+			valAddr, err := k.staking.ValidatorAddressCodec().StringToBytes(d.ValidatorAddress)
+			if err != nil {
+				return err
+			}
+			sum, ok := sums[string(valAddr)]
+			if !ok {
+				sum = new(big.Int)
+				sums[string(valAddr)] = sum
+			}
+			sum.Add(sum, weighed(d.Shares, weight(p)))
 		}
 	}
-	out := make(map[string]types.VirtualVotes, len(byVal))
-	for operator, v := range byVal {
-		counted := sdkmath.LegacyNewDecFromBigIntWithPrec(v.counted.Quo(v.counted, oneDec), sdkmath.LegacyPrecision)
-		counted = sdkmath.LegacyMinDec(sdkmath.LegacyMaxDec(counted, sdkmath.LegacyZeroDec()), v.shares)
-		out[operator] = types.VirtualVotes{Operator: v.valAddr, Shares: v.shares, Counted: counted}
+	err = k.CountedShares.Walk(ctx, nil, func(valAddr, bz []byte) (bool, error) {
+		kept := new(big.Int).SetBytes(bz)
+		if sum, ok := sums[string(valAddr)]; !ok || sum.Cmp(kept) != 0 {
+			return true, broken("counted shares of %s are %s, by delegations %v", k.valString(valAddr), kept, sum)
+		}
+		delete(sums, string(valAddr))
+		return false, nil
+	})
+	if err != nil {
+		return err
 	}
-	return out, nil
+	for valAddr, sum := range sums {
+		if sum.Sign() != 0 {
+			return broken("counted shares of %s are not kept", k.valString([]byte(valAddr)))
+		}
+	}
+	return nil
 }
 
 // oneDec is 1 as the decimals of the SDK hold it.
 var oneDec = sdkmath.LegacyOneDec().BigInt()
-
-// commonWeight returns the weight that most providers have; of several the one that comes to so many first.
-func commonWeight(providers []types.Provider) sdkmath.LegacyDec {
-	common, most, count := sdkmath.LegacyZeroDec(), 0, map[string]int{}
-	for _, p := range providers {
-		w := weight(p)
-		key := w.String()
-		if count[key]++; count[key] > most {
-			common, most = w, count[key]
-		}
-	}
-	return common
-}
 
 // Tally implements types.QueryServer.
 func (q queryServer) Tally(goCtx context.Context, req *types.QueryTallyRequest) (*types.QueryTallyResponse, error) {

@@ -20,6 +20,7 @@ func (k *Keeper) CheckInvariants(ctx context.Context) error {
 		k.StateInvariant(sdkCtx),
 		k.IndexInvariant(sdkCtx),
 		k.VirtualSharesInvariant(sdkCtx),
+		k.CountedSharesInvariant(sdkCtx),
 		k.CapInvariant(sdkCtx),
 		k.ClockInvariant(sdkCtx),
 		k.RewardInvariant(sdkCtx),

@@ -42,6 +42,9 @@ type Keeper struct {
 	connections types.ConnectionKeeper
 	channels    types.ChannelKeeper
 	sender      types.PacketSender
+	// clientsV2 and senderV2 are IBC v2's; they are nil on a chain without it.
+	clientsV2 meshtypes.ClientKeeperV2
+	senderV2  meshtypes.PacketSenderV2
 	// distribution pays rewards out; transfer sends them. Either may be missing.
 	distribution types.DistributionKeeper
 	transfer     types.TransferKeeper
@@ -76,6 +79,9 @@ type Keeper struct {
 	VirtualShares collections.Map[[]byte, sdkmath.LegacyDec]
 	// ProviderShares are the shares of all virtual delegations by provider; derived from x/staking's delegations.
 	ProviderShares collections.Map[string, sdkmath.LegacyDec]
+	// CountedShares are the virtual shares that count in governance, by validator: the sum of shares · weight over
+	// providers, with 36 decimals, as the bytes of an integer; derived. A sum of zero is not kept.
+	CountedShares collections.Map[[]byte, []byte]
 	// VirtualSupply is the sum taken at the beginning of the block; derived.
 	VirtualSupply collections.Item[types.VirtualSupply]
 	// Flows is the log of virtual stake that left and came.
@@ -133,6 +139,7 @@ func NewKeeper(
 		Strays:         collections.NewKeySet(sb, types.StraysKey, "strays", collections.BytesKey),
 		VirtualShares:  collections.NewMap(sb, types.VirtualSharesKey, "virtual_shares", collections.BytesKey, sdk.LegacyDecValue),
 		ProviderShares: collections.NewMap(sb, types.ProviderSharesKey, "provider_shares", collections.StringKey, sdk.LegacyDecValue),
+		CountedShares:  collections.NewMap(sb, types.CountedSharesKey, "counted_shares", collections.BytesKey, collections.BytesValue),
 		VirtualSupply:  collections.NewItem(sb, types.VirtualSupplyKey, "virtual_supply", codec.CollValue[types.VirtualSupply](cdc)),
 		Flows:          flow.NewLog(sb, cdc, types.FlowRecordsKey, types.FlowQueueKey, types.FlowLastKey),
 		Heights:        collections.NewMap(sb, types.HeightsKey, "heights", collections.Int64Key, collections.Uint64Value),

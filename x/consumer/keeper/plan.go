@@ -232,7 +232,7 @@ func (k *Keeper) executeAll(ctx sdk.Context, params types.Params, v *view, chang
 		if !m.tokens.IsPositive() && !m.shares.IsPositive() {
 			continue
 		}
-		t.add(c.provider, c.valAddr, m, c.increase)
+		t.add(c.provider, weight(v.byID[c.provider].Provider), c.valAddr, m, c.increase)
 		event, ok := events[c.provider]
 		if !ok {
 			event = &types.EventVirtualStakeChanged{ProviderId: c.provider}

@@ -11,6 +11,7 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
 	"github.com/mesh-security/mesh/x/consumer/types"
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 )
 
 // allProviders returns all providers, removed ones included, in the order of their ids.
@@ -71,6 +72,9 @@ func (k *Keeper) checkConfig(ctx sdk.Context, config types.ProviderConfig) error
 	if err := k.checkFeed(ctx, params, config); err != nil {
 		return err
 	}
+	if err := meshtypes.CheckTransferClient(ctx, k.clientsV2, config.RewardChannel); err != nil {
+		return err
+	}
 	providers, err := k.allProviders(ctx)
 	if err != nil {
 		return err
@@ -116,6 +120,9 @@ func (k *Keeper) AddProvider(ctx sdk.Context, config types.ProviderConfig) error
 	if err := k.checkConfig(ctx, config); err != nil {
 		return err
 	}
+	if err := k.checkTransport(ctx, old.ChannelId, config); err != nil {
+		return err
+	}
 
 	p := types.NewProvider(config, ctx.BlockTime())
 	if known {
@@ -146,15 +153,20 @@ func (k *Keeper) AddProvider(ctx sdk.Context, config types.ProviderConfig) error
 	if err := k.Accounts.Set(ctx, account, config.ProviderId); err != nil {
 		return err
 	}
-	if err := k.setProvider(ctx, p); err != nil {
-		return err
+	if known {
+		if err := k.reweigh(ctx, old, p); err != nil {
+			return err
+		}
 	}
 	text, err := k.accounts.AddressCodec().BytesToString(account)
 	if err != nil {
 		return err
 	}
 	k.emit(ctx, &types.EventProviderAdded{ProviderId: config.ProviderId, ChainId: config.ChainId, Account: text})
-	return nil
+	if p, err = k.changeTransport(ctx, p, types.ProviderConfig{}); err != nil {
+		return err
+	}
+	return k.setProvider(ctx, p)
 }
 
 // UpdateProvider replaces a provider's configuration. What was posted belongs to the denom and the feed: with another one
@@ -167,18 +179,27 @@ func (k *Keeper) UpdateProvider(ctx sdk.Context, config types.ProviderConfig) er
 	if err := k.checkConfig(ctx, config); err != nil {
 		return err
 	}
+	if config.CounterpartyClient != p.Config.CounterpartyClient {
+		if err := k.checkTransport(ctx, p.ChannelId, config); err != nil {
+			return err
+		}
+	}
 	if config.CollateralDenom != p.Config.CollateralDenom {
 		p.Price = sdkmath.LegacyZeroDec()
 	}
 	if err := k.feedChanged(ctx, p.Config, config); err != nil {
 		return err
 	}
+	old := p
 	p.Config = config
-	if err := k.setProvider(ctx, p); err != nil {
+	if err := k.reweigh(ctx, old, p); err != nil {
 		return err
 	}
 	k.emit(ctx, &types.EventProviderUpdated{ProviderId: config.ProviderId})
-	return nil
+	if p, err = k.changeTransport(ctx, p, old.Config); err != nil {
+		return err
+	}
+	return k.setProvider(ctx, p)
 }
 
 // RemoveProvider makes all virtual stake of a provider leave at the next epoch.
@@ -217,14 +238,18 @@ func (k *Keeper) ResumeProvider(ctx sdk.Context, providerID string) error {
 	if p.Status != types.PROVIDER_STATUS_PAUSED {
 		return errorsmod.Wrap(types.ErrProviderStatus, "not paused")
 	}
-	if p.ChannelId == "" {
+	if !p.IsOpen() {
 		return k.setStatus(ctx, p, types.PROVIDER_STATUS_REGISTERED)
 	}
 	return k.setStatus(ctx, p, types.PROVIDER_STATUS_ACTIVE)
 }
 
 func (k *Keeper) setStatus(ctx sdk.Context, p types.Provider, status types.ProviderStatus) error {
+	old := p
 	p.Status = status
+	if err := k.reweigh(ctx, old, p); err != nil {
+		return err
+	}
 	if err := k.setProvider(ctx, p); err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (k *Keeper) sendReports(ctx sdk.Context) error {
 	}
 	cache := statusCache{}
 	for _, p := range providers {
-		if p.ChannelId == "" || p.RetryAt.After(ctx.BlockTime()) {
+		if !p.IsOpen() || p.RetryAt.After(ctx.BlockTime()) {
 			continue
 		}
 		if err := k.reportTo(ctx, params, p, cache); err != nil {
@@ -121,9 +121,6 @@ func (k *Keeper) waiting(ctx context.Context, providerID string, limit int) (val
 func (k *Keeper) sendReport(
 	ctx sdk.Context, params types.Params, p types.Provider, report meshtypes.ConsumerReport, vals [][]byte, cache statusCache,
 ) (types.Provider, error) {
-	if k.sender == nil {
-		return p, types.ErrNotConnected
-	}
 	p.LastSeq++
 	report.Seq = p.LastSeq
 	report.Validators = make([]meshtypes.ValidatorReport, 0, len(vals))
@@ -153,8 +150,7 @@ func (k *Keeper) sendReport(
 	if err != nil {
 		return p, err
 	}
-	timeout := uint64(ctx.BlockTime().Add(params.PacketTimeout).UnixNano())
-	if _, err := k.sender.SendPacket(ctx, types.ModuleName, p.ChannelId, clienttypes.ZeroHeight(), timeout, bz); err != nil {
+	if err := k.send(ctx, params, p, bz); err != nil {
 		return p, err
 	}
 	p.ReportInFlight = report.Seq
@@ -165,6 +161,16 @@ func (k *Keeper) sendReport(
 		ProviderId: p.Config.ProviderId, Seq: report.Seq, Validators: uint32(len(report.Validators)), Slashes: uint32(len(report.Slashes)),
 	})
 	return p, nil
+}
+
+// sendV1 hands a packet to IBC v1.
+func (k *Keeper) sendV1(ctx sdk.Context, params types.Params, channelID string, bz []byte) error {
+	if k.sender == nil {
+		return types.ErrNotConnected
+	}
+	timeout := uint64(ctx.BlockTime().Add(params.PacketTimeout).UnixNano())
+	_, err := k.sender.SendPacket(ctx, types.ModuleName, channelID, clienttypes.ZeroHeight(), timeout, bz)
+	return err
 }
 
 // statusCache holds what a validator's report to each provider has in common, while reports are built.

@@ -287,7 +287,7 @@ func (k *Keeper) pruneStakes(ctx context.Context, params types.Params, v *view, 
 		if err != nil {
 			return err
 		}
-		if dirty && (!removed || p.ChannelId != "") {
+		if dirty && (!removed || p.IsOpen()) {
 			continue
 		}
 		if err := k.Stakes.Remove(ctx, key); err != nil {

@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"math/big"
 
 	"cosmossdk.io/collections"
 	errorsmod "cosmossdk.io/errors"
@@ -165,6 +166,8 @@ type tally struct {
 type valTally struct {
 	came, left sdkmath.Int
 	shares     sdkmath.LegacyDec
+	// counted are shares · weight, as CountedShares has them.
+	counted *big.Int
 }
 
 func newTally() *tally {
@@ -175,10 +178,10 @@ func newTally() *tally {
 	}
 }
 
-func (t *tally) add(providerID string, valAddr sdk.ValAddress, m moved, increase bool) {
+func (t *tally) add(providerID string, weight sdkmath.LegacyDec, valAddr sdk.ValAddress, m moved, increase bool) {
 	v, ok := t.byVal[string(valAddr)]
 	if !ok {
-		v = &valTally{came: sdkmath.ZeroInt(), left: sdkmath.ZeroInt(), shares: sdkmath.LegacyZeroDec()}
+		v = &valTally{came: sdkmath.ZeroInt(), left: sdkmath.ZeroInt(), shares: sdkmath.LegacyZeroDec(), counted: new(big.Int)}
 		t.byVal[string(valAddr)] = v
 		t.validators = append(t.validators, valAddr)
 	}
@@ -196,10 +199,12 @@ func (t *tally) add(providerID string, valAddr sdk.ValAddress, m moved, increase
 		t.came[pool] = t.came[pool].Add(m.tokens)
 		v.came, v.shares = v.came.Add(m.tokens), v.shares.Add(m.shares)
 		t.byProvider[providerID] = held.Add(m.shares)
+		v.counted.Add(v.counted, weighed(m.shares, weight))
 	} else {
 		t.left[pool] = t.left[pool].Add(m.tokens)
 		v.left, v.shares = v.left.Add(m.tokens), v.shares.Sub(m.shares)
 		t.byProvider[providerID] = held.Sub(m.shares)
+		v.counted.Sub(v.counted, weighed(m.shares, weight))
 	}
 }
 
@@ -236,6 +241,9 @@ func (k *Keeper) settle(ctx context.Context, t *tally) error {
 		if err := addShares(ctx, k.VirtualShares, []byte(valAddr), v.shares); err != nil {
 			return err
 		}
+		if err := k.addCounted(ctx, valAddr, v.counted); err != nil {
+			return err
+		}
 	}
 	for _, providerID := range t.providers {
 		if err := addShares(ctx, k.ProviderShares, providerID, t.byProvider[providerID]); err != nil {
@@ -243,6 +251,16 @@ func (k *Keeper) settle(ctx context.Context, t *tally) error {
 		}
 	}
 	return nil
+}
+
+// virtualDelegations returns the virtual delegations of a provider.
+func (k *Keeper) virtualDelegations(ctx context.Context, providerID string) ([]stakingtypes.Delegation, error) {
+	var delegations []stakingtypes.Delegation
+	err := k.staking.IterateDelegatorDelegations(ctx, types.VirtualAccount(providerID), func(d stakingtypes.Delegation) bool {
+		delegations = append(delegations, d)
+		return false
+	})
+	return delegations, err
 }
 
 // virtualShares returns the shares of all virtual delegations to a validator.

@@ -61,4 +61,6 @@ var (
 	ErrProposalNotFound  = errorsmod.Register(ModuleName, 70, "no such proposal")
 	ErrProposalNotVoting = errorsmod.Register(ModuleName, 71, "proposal is not in its voting period")
 	ErrGovNotConnected   = errorsmod.Register(ModuleName, 72, "keeper is not connected to x/gov")
+
+	ErrInvalidCounterparty = errorsmod.Register(ModuleName, 75, "invalid counterparty client")
 )

@@ -202,7 +202,7 @@ func (m *EventProviderStatus) GetStatus() ProviderStatus {
 type EventChannelOpened struct {
 	// provider_id is the provider.
 	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
-	// channel_id is the channel.
+	// channel_id is the channel; over IBC v2 it is the client.
 	ChannelId string `protobuf:"bytes,2,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
 }
 
@@ -257,7 +257,7 @@ func (m *EventChannelOpened) GetChannelId() string {
 type EventChannelRetired struct {
 	// provider_id is the provider.
 	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
-	// channel_id is the channel.
+	// channel_id is the channel; over IBC v2 it is the client.
 	ChannelId string `protobuf:"bytes,2,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
 }
 

@@ -30,6 +30,9 @@ func (gs GenesisState) Validate() error {
 			return errorsmod.Wrapf(ErrInvalidGenesis, "provider %q twice", id)
 		}
 		providers[id] = new(uint32)
+		if p.ChannelId != "" && p.Config.UsesV2() {
+			return errorsmod.Wrapf(ErrInvalidGenesis, "provider %q has a channel and IBC v2", id)
+		}
 		if p.ChannelId != "" {
 			if channels[p.ChannelId] {
 				return errorsmod.Wrapf(ErrInvalidGenesis, "channel %q twice", p.ChannelId)

@@ -38,6 +38,7 @@ var (
 	FlowLastKey       = collections.NewPrefix(17)
 	SlashLogKey       = collections.NewPrefix(18)
 	ProviderSharesKey = collections.NewPrefix(19)
+	CountedSharesKey  = collections.NewPrefix(24)
 
 	PricePostsKey        = collections.NewPrefix(30)
 	PriceObservationsKey = collections.NewPrefix(31)

@@ -43,11 +43,20 @@ func (c ProviderConfig) Validate() error {
 	case !isFraction(c.RewardRatio):
 		return errorsmod.Wrap(ErrInvalidRewardRatio, "must be in [0, 1]")
 	}
+	if c.UsesV2() && host.ClientIdentifierValidator(c.CounterpartyClient) != nil {
+		return errorsmod.Wrap(ErrInvalidCounterparty, "must be the id of an IBC client, or nothing")
+	}
 	if err := c.validateRewards(); err != nil {
 		return err
 	}
 	return c.validateFeed()
 }
+
+// UsesV2 says whether packets to and from the provider go over IBC v2.
+func (c ProviderConfig) UsesV2() bool { return c.CounterpartyClient != "" }
+
+// IsOpen says whether packets can be sent to the provider: over its channel, or over IBC v2.
+func (p Provider) IsOpen() bool { return p.ChannelId != "" || p.Config.UsesV2() }
 
 // ValidateProviderID returns ErrInvalidProviderID unless the id can be that of an IBC client.
 func ValidateProviderID(id string) error {

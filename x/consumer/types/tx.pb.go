@@ -804,7 +804,7 @@ func (m *MsgProvePriceResponse) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_MsgProvePriceResponse proto.InternalMessageInfo
 
-// MsgRetireChannel gives up the provider's channel.
+// MsgRetireChannel gives up the provider's channel. If packets go over IBC v2 it clears counterparty_client.
 type MsgRetireChannel struct {
 	// authority is the module's authority.
 	Authority string `protobuf:"bytes,1,opt,name=authority,proto3" json:"authority,omitempty"`
@@ -1106,7 +1106,7 @@ type MsgClient interface {
 	PostPrice(ctx context.Context, in *MsgPostPrice, opts ...grpc.CallOption) (*MsgPostPriceResponse, error)
 	// ProvePrice proves a price, or an accumulator of prices, in the state of another chain. Anybody may.
 	ProvePrice(ctx context.Context, in *MsgProvePrice, opts ...grpc.CallOption) (*MsgProvePriceResponse, error)
-	// RetireChannel gives up the provider's channel so that a new one can be opened. Authority only.
+	// RetireChannel gives up the provider's channel, or its way over IBC v2, so that a new one can be opened. Authority only.
 	RetireChannel(ctx context.Context, in *MsgRetireChannel, opts ...grpc.CallOption) (*MsgRetireChannelResponse, error)
 	// UpdateParams changes the module's parameters. Authority only.
 	UpdateParams(ctx context.Context, in *MsgUpdateParams, opts ...grpc.CallOption) (*MsgUpdateParamsResponse, error)
@@ -1228,7 +1228,7 @@ type MsgServer interface {
 	PostPrice(context.Context, *MsgPostPrice) (*MsgPostPriceResponse, error)
 	// ProvePrice proves a price, or an accumulator of prices, in the state of another chain. Anybody may.
 	ProvePrice(context.Context, *MsgProvePrice) (*MsgProvePriceResponse, error)
-	// RetireChannel gives up the provider's channel so that a new one can be opened. Authority only.
+	// RetireChannel gives up the provider's channel, or its way over IBC v2, so that a new one can be opened. Authority only.
 	RetireChannel(context.Context, *MsgRetireChannel) (*MsgRetireChannelResponse, error)
 	// UpdateParams changes the module's parameters. Authority only.
 	UpdateParams(context.Context, *MsgUpdateParams) (*MsgUpdateParamsResponse, error)

@@ -2,7 +2,7 @@ package types
 
 import errorsmod "cosmossdk.io/errors"
 
-// Errors of packets, of the handshake and of reward memos.
+// Errors of packets, of the handshake, of reward memos and of IBC v2.
 var (
 	ErrPacketSize        = errorsmod.Register(ModuleName, 2, "packet is empty or too large")
 	ErrPacketEncoding    = errorsmod.Register(ModuleName, 3, "packet cannot be decoded")
@@ -38,4 +38,10 @@ var (
 	ErrMemoEntries   = errorsmod.Register(ModuleName, 31, "reward memo has no entries or too many")
 	ErrMemoValidator = errorsmod.Register(ModuleName, 32, "invalid validator in reward memo")
 	ErrMemoAmount    = errorsmod.Register(ModuleName, 33, "invalid amount in reward memo")
+
+	ErrCounterparty    = errorsmod.Register(ModuleName, 34, "client has another counterparty in IBC v2, or none")
+	ErrMerklePrefix    = errorsmod.Register(ModuleName, 35, "counterparty of the client is not proved from its IBC store")
+	ErrPayloadEncoding = errorsmod.Register(ModuleName, 36, "payload encoding not supported")
+	ErrSigner          = errorsmod.Register(ModuleName, 37, "only the module itself sends from its port")
+	ErrTransport       = errorsmod.Register(ModuleName, 38, "packets of the pairing go another way")
 )

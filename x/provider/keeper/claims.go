@@ -176,7 +176,7 @@ func (k *Keeper) executeClaim(ctx sdk.Context, consumer types.Consumer, rec *typ
 		return steps, nil
 	}
 	// As after a proof: what is flagged takes no new stake, which the flag would protect.
-	if _, err := k.closeValidator(ctx, cfg, rec.Validator); err != nil {
+	if err := k.closeForGood(ctx, cfg, rec.Validator); err != nil {
 		return steps, err
 	}
 	if err := k.convertPool(ctx, cfg.ClientId, rec.Validator); err != nil {

@@ -121,6 +121,12 @@ func (k *Keeper) addConsumer(ctx sdk.Context, cfg types.ConsumerConfig) error {
 	if err := k.checkChainID(ctx, cfg, true); err != nil {
 		return err
 	}
+	if err := k.checkCounterparty(ctx, cfg); err != nil {
+		return err
+	}
+	if err := meshtypes.CheckTransferClient(ctx, k.clientsV2, cfg.RewardChannel); err != nil {
+		return err
+	}
 	before, _, err := getOr(ctx, k.Pairings, cfg.ClientId)
 	if err != nil {
 		return err
@@ -152,7 +158,7 @@ func (k *Keeper) addConsumer(ctx sdk.Context, cfg types.ConsumerConfig) error {
 		return err
 	}
 	k.emit(ctx, &types.EventConsumerAdded{ConsumerId: cfg.ClientId, ChainId: cfg.ChainId, Session: pairing.Session.Provider})
-	return nil
+	return k.changeTransport(ctx, types.ConsumerConfig{}, cfg)
 }
 
 // updateConsumer changes a consumer's configuration. Lower slash fractions hold at once, higher ones after 2U.
@@ -176,6 +182,12 @@ func (k *Keeper) updateConsumer(ctx sdk.Context, cfg types.ConsumerConfig) error
 	}
 	pairing, err := k.Pairings.Get(ctx, cfg.ClientId)
 	if err != nil {
+		return err
+	}
+	if err := k.checkTransport(ctx, pairing, old, cfg); err != nil {
+		return err
+	}
+	if err := meshtypes.CheckTransferClient(ctx, k.clientsV2, cfg.RewardChannel); err != nil {
 		return err
 	}
 	// What is raised is announced, and takes effect after two of the longest unbonding periods that batches have.
@@ -203,7 +215,7 @@ func (k *Keeper) updateConsumer(ctx sdk.Context, cfg types.ConsumerConfig) error
 		}
 	}
 	k.emit(ctx, &types.EventConsumerUpdated{ConsumerId: cfg.ClientId, Config: cfg})
-	return nil
+	return k.changeTransport(ctx, old, cfg)
 }
 
 // maxChainRecords bounds how many chain ids one consumer may have had.
@@ -291,7 +303,7 @@ func (k *Keeper) windDown(ctx sdk.Context, consumer types.Consumer, limit int) (
 	if more, err := k.dropMoved(ctx, clientID, max(limit, 1)); err != nil || more {
 		return 0, err
 	}
-	if err := k.closeChannel(ctx, clientID); err != nil {
+	if err := k.closeChannel(ctx, consumer.Config); err != nil {
 		return 0, err
 	}
 	if err := k.Outbox.Clear(ctx, collections.NewPrefixedPairRange[string, []byte](clientID)); err != nil {
@@ -331,7 +343,8 @@ func (k *Keeper) pause(ctx context.Context, consumer types.Consumer, reason type
 	return k.setStatus(ctx, consumer, status)
 }
 
-// resume takes reasons to pause away. With none left the consumer is active, or registered if it has no channel.
+// resume takes reasons to pause away. With none left the consumer is active, or registered if nothing can be sent
+// to it.
 func (k *Keeper) resume(ctx context.Context, consumer types.Consumer, reasons ...types.PauseReason) error {
 	if err := k.freezeMeter(ctx, consumer); err != nil {
 		return err
@@ -346,7 +359,7 @@ func (k *Keeper) resume(ctx context.Context, consumer types.Consumer, reasons ..
 			return err
 		}
 		status = types.CONSUMER_STATUS_REGISTERED
-		if pairing.ChannelId != "" {
+		if pairing.ChannelId != "" || consumer.Config.UsesV2() {
 			status = types.CONSUMER_STATUS_ACTIVE
 		}
 	}

@@ -54,6 +54,9 @@ type Keeper struct {
 	conns    types.ConnectionKeeper
 	channels types.ChannelKeeper
 	sender   types.PacketSender
+	// clientsV2 and senderV2 are IBC v2's; they are nil on a chain without it.
+	clientsV2 meshtypes.ClientKeeperV2
+	senderV2  meshtypes.PacketSenderV2
 
 	// stakingPages, community and transfer may be nil.
 	stakingPages types.StakingQuerier

@@ -288,7 +288,7 @@ var resumable = []types.PauseReason{
 	types.PAUSE_REASON_GOVERNANCE, types.PAUSE_REASON_GUARDIAN, types.PAUSE_REASON_SLASHES, types.PAUSE_REASON_MISBEHAVIOUR,
 }
 
-// RetireChannel gives up a consumer's channel so that a new one can take over its session.
+// RetireChannel gives up a consumer's channel, or its way over IBC v2, so that a new one can take over its session.
 func (s msgServer) RetireChannel(ctx context.Context, msg *types.MsgRetireChannel) (*types.MsgRetireChannelResponse, error) {
 	if err := s.checkAuthority(ctx, msg.Authority); err != nil {
 		return nil, err

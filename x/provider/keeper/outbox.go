@@ -217,7 +217,11 @@ func (k *Keeper) sendUpdates(ctx sdk.Context, clientID string, limit int) (int, 
 		return 0, err
 	}
 	p.UpdateDue = false
-	if p.ChannelId == "" {
+	open, err := k.isOpen(ctx, clientID, p)
+	if err != nil {
+		return 0, err
+	}
+	if !open {
 		return 0, k.Pairings.Set(ctx, clientID, p)
 	}
 	params, err := k.Params.Get(ctx)
@@ -286,7 +290,7 @@ func (k *Keeper) sendUpdate(ctx sdk.Context, clientID string, p *types.Pairing, 
 	if err != nil {
 		return err
 	}
-	if err := k.send(ctx, *p, data, timeout); err != nil {
+	if err := k.send(ctx, clientID, *p, data, timeout); err != nil {
 		return err
 	}
 	k.emit(ctx, &types.EventUpdateSent{ConsumerId: clientID, Seq: update.Seq, Stakes: uint32(len(update.Stakes))})
@@ -319,8 +323,14 @@ func (k *Keeper) listedAmount(ctx context.Context, clientID string, validator []
 	return amount, nil
 }
 
-// send hands a packet to IBC, over the consumer's v1 channel.
-func (k *Keeper) send(ctx sdk.Context, p types.Pairing, data []byte, timeout time.Duration) error {
+// send hands a packet to IBC, over the consumer's channel, or without one over IBC v2. CONTRACT: isOpen.
+func (k *Keeper) send(ctx sdk.Context, clientID string, p types.Pairing, data []byte, timeout time.Duration) error {
+	if p.ChannelId == "" {
+		if k.senderV2 == nil {
+			return errorsmod.Wrap(types.ErrNoChannel, "IBC v2 is not connected")
+		}
+		return meshtypes.SendV2(ctx, k.senderV2, meshtypes.SideProvider, clientID, timeout, data)
+	}
 	if k.sender == nil {
 		return errorsmod.Wrap(types.ErrNoChannel, "IBC is not connected")
 	}

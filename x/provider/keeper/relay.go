@@ -220,8 +220,12 @@ func (k *Keeper) CheckChannel(ctx sdk.Context, end meshtypes.ChannelEnd) (string
 	if err != nil {
 		return "", err
 	}
-	if _, err := k.liveConsumer(ctx, clientID); err != nil {
+	consumer, err := k.liveConsumer(ctx, clientID)
+	if err != nil {
 		return "", err
+	}
+	if consumer.Config.UsesV2() {
+		return "", errorsmod.Wrapf(meshtypes.ErrTransport, "over IBC v2, to %s", consumer.Config.CounterpartyClient)
 	}
 	p, err := k.Pairings.Get(ctx, clientID)
 	if err != nil {
@@ -261,6 +265,11 @@ func (k *Keeper) OpenChannel(ctx sdk.Context, clientID, channelID string) error 
 	if err := k.Channels.Set(ctx, channelID, types.ChannelRecord{ChannelId: channelID, ClientId: clientID}); err != nil {
 		return err
 	}
+	return k.opened(ctx, clientID, channelID)
+}
+
+// opened notes that packets can be sent to a consumer, over a channel or a client.
+func (k *Keeper) opened(ctx context.Context, clientID, channelID string) error {
 	k.emit(ctx, &types.EventChannelOpened{ConsumerId: clientID, ChannelId: channelID})
 	consumer, err := k.Consumers.Get(ctx, clientID)
 	if err != nil {
@@ -300,6 +309,11 @@ func (k *Keeper) dropChannel(ctx context.Context, clientID string) error {
 	if err := k.Channels.Set(ctx, channelID, record); err != nil {
 		return err
 	}
+	return k.lost(ctx, clientID, channelID)
+}
+
+// lost notes that a channel or client is given up: what is in flight over it is due again.
+func (k *Keeper) lost(ctx context.Context, clientID, channelID string) error {
 	k.emit(ctx, &types.EventChannelRetired{ConsumerId: clientID, ChannelId: channelID})
 	if err := k.loseInFlight(ctx, clientID); err != nil {
 		return err
@@ -314,11 +328,19 @@ func (k *Keeper) dropChannel(ctx context.Context, clientID string) error {
 	return k.setStatus(ctx, consumer, types.CONSUMER_STATUS_REGISTERED)
 }
 
-// retireChannel drops the consumer's channel and tries to close it in IBC, which fails if the client is not active.
+// retireChannel drops the consumer's channel and tries to close it in IBC, which fails if the client is not active. Of a
+// consumer that is reached over IBC v2 it drops that. Error: ErrNoChannel if there is neither.
 func (k *Keeper) retireChannel(ctx sdk.Context, clientID string) error {
 	p, err := k.Pairings.Get(ctx, clientID)
 	if err != nil {
 		return err
+	}
+	consumer, err := k.Consumers.Get(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	if consumer.Config.UsesV2() {
+		return k.retireClient(ctx, consumer)
 	}
 	if err := k.dropChannel(ctx, clientID); err != nil {
 		return err
@@ -332,11 +354,16 @@ func (k *Keeper) retireChannel(ctx sdk.Context, clientID string) error {
 	return nil
 }
 
-// closeChannel retires the channel of a consumer that is being removed, if it has one.
-func (k *Keeper) closeChannel(ctx sdk.Context, clientID string) error {
-	p, err := k.Pairings.Get(ctx, clientID)
-	if err != nil || p.ChannelId == "" {
+// closeChannel retires the channel of a consumer that is being removed, or gives up its way over IBC v2, if it has one.
+func (k *Keeper) closeChannel(ctx sdk.Context, cfg types.ConsumerConfig) error {
+	p, err := k.Pairings.Get(ctx, cfg.ClientId)
+	switch {
+	case err != nil:
 		return err
+	case p.ChannelId != "":
+		return k.retireChannel(ctx, cfg.ClientId)
+	case cfg.UsesV2():
+		return k.lost(ctx, cfg.ClientId, cfg.ClientId)
 	}
-	return k.retireChannel(ctx, clientID)
+	return nil
 }

@@ -708,6 +708,7 @@ func TestRewardConfig(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f, c, _, _ := rewarding(t)
+			f.IBC.AddCounterparty("07-tendermint-3", "07-tendermint-44")
 			cfg := c.Status().Config
 			tc.malleate(&cfg)
 			before := f.Store(types.StoreKey)

@@ -782,6 +782,31 @@ func TestMassProof(t *testing.T) {
 	require.Equal(t, "350000", export(t, s.f).Totals.Slashed.String())
 }
 
+// TestVetoAfterAnExecution: the veto of the proof that closed a validator does not open it again once something else was
+// executed for good, as its flag would protect new stake.
+func TestVetoAfterAnExecution(t *testing.T) {
+	s := newSlasher(t, nil)
+	claim := s.claim(3, doubleSign, offence, "0.05")
+	s.f.NextBlockAfter(u14 - day)
+	for n := 1; n <= 2; n++ {
+		_, err := s.prove(n, offence)
+		require.NoError(t, err)
+	}
+	proof, err := s.prove(3, offence)
+	require.NoError(t, err)
+	require.Equal(t, pending, proof.Status)
+	require.True(t, proof.Closed)
+	s.f.NextBlockAfter(day)
+	s.f.NextBlock()
+	s.want(claim, executed, "25000", "")
+	s.want(proof.Id, pending, "0", "")
+	_, err = s.f.Msgs.VetoSlash(s.f.Ctx, &types.MsgVetoSlash{Authority: s.f.Authority, SlashId: proof.Id})
+	require.NoError(t, err)
+	s.want(proof.Id, vetoed, "0", "")
+	require.ErrorIs(t, s.c.Stake(s.w, 3, 10_000), types.ErrValidatorClosed)
+	require.NoError(t, s.f.Provider.CheckInvariants(s.f.Ctx))
+}
+
 var testutilGuardian = sdk.AccAddress("a guardian 20 bytes.").String()
 
 // TestProofInEndBlock: proofs that come many at a time are executed at the end of the block.

@@ -226,7 +226,7 @@ func (k *Keeper) settleSlash(ctx sdk.Context, cfg types.ConsumerConfig, rec *typ
 // and has no flag yet. It returns the steps it took.
 func (k *Keeper) executeProof(ctx sdk.Context, consumer types.Consumer, rec *types.SlashRecord) (steps int, err error) {
 	cfg := consumer.Config
-	if _, err := k.closeValidator(ctx, cfg, rec.Validator); err != nil {
+	if err := k.closeForGood(ctx, cfg, rec.Validator); err != nil {
 		return 1, err
 	}
 	if err := k.convertPool(ctx, cfg.ClientId, rec.Validator); err != nil {
@@ -371,7 +371,28 @@ func (k *Keeper) recognise(ctx sdk.Context, cfg types.ConsumerConfig, by types.S
 	return len(pending), nil
 }
 
-// closeValidator closes a validator to new stake for good, and says whether it was open.
+// closeForGood closes a validator to new stake for what is executed: no veto of a proof that waits opens it again.
+func (k *Keeper) closeForGood(ctx context.Context, cfg types.ConsumerConfig, operator []byte) error {
+	if _, err := k.closeValidator(ctx, cfg, operator); err != nil {
+		return err
+	}
+	pending, err := k.pendingOf(ctx, cfg.ClientId, operator)
+	if err != nil {
+		return err
+	}
+	for _, rec := range pending {
+		if !rec.Closed {
+			continue
+		}
+		rec.Closed = false
+		if err := k.Slashes.Set(ctx, rec.Id, rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeValidator closes a validator to new stake until it is opened again, and says whether it was open.
 func (k *Keeper) closeValidator(ctx context.Context, cfg types.ConsumerConfig, operator []byte) (bool, error) {
 	key := collections.Join(cfg.ClientId, operator)
 	v, found, err := getOr(ctx, k.Validators, key)

@@ -87,6 +87,7 @@ type Fixture struct {
 	Distr    distrkeeper.Keeper
 	Provider *keeper.Keeper
 	Module   *provider.IBCModule
+	ModuleV2 *provider.IBCModuleV2
 	IBC      *IBC
 
 	// ICS20 stands for ICS-20, Transfers is the middleware before it.
@@ -173,6 +174,9 @@ func newFixture(tb TB, large bool) *Fixture {
 	f.Provider.ConnectIBC(f.IBC, f.IBC, f.IBC)
 	f.Staking.SetHooks(stakingtypes.NewMultiStakingHooks(f.Distr.Hooks(), f.Slashing.Hooks(), f.Provider.Hooks()))
 	f.Module = provider.NewIBCModule(f.Provider)
+	f.ModuleV2 = provider.NewIBCModuleV2(f.Provider)
+	f.IBC.V2 = f.ModuleV2
+	f.Provider.ConnectIBCV2(f.IBC, SenderV2{f.IBC})
 	f.connectTransfer()
 	f.Msgs, f.Queries = keeper.NewMsgServer(f.Provider), keeper.NewQueryServer(f.Provider)
 	f.StakingMsgs = stakingkeeper.NewMsgServerImpl(f.Staking)

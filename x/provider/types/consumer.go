@@ -9,6 +9,8 @@ import (
 
 	"github.com/cosmos/cosmos-sdk/types/bech32"
 
+	host "github.com/cosmos/ibc-go/v11/modules/core/24-host"
+
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 )
 
@@ -43,6 +45,8 @@ func (c ConsumerConfig) Validate() error {
 		return bad("max_slash_fraction_downtime must be in [0,1]")
 	case c.BatchEpoch != 0 && (c.BatchEpoch < MinBatchEpoch(c.UnbondingPeriod) || c.BatchEpoch > c.UnbondingPeriod):
 		return bad("batch_epoch must be 0 or from %s to %s, got %s", MinBatchEpoch(c.UnbondingPeriod), c.UnbondingPeriod, c.BatchEpoch)
+	case c.UsesV2() && host.ClientIdentifierValidator(c.CounterpartyClient) != nil:
+		return bad("counterparty_client is not the id of an IBC client")
 	}
 	if err := c.SlashPolicy.validate(c.UnbondingPeriod, c.MaxSlashFractionDowntime); err != nil {
 		return err
@@ -89,6 +93,9 @@ func DefaultSlashPolicy(downtime sdkmath.LegacyDec) SlashPolicy {
 		UnprovenWindow: 7 * 24 * time.Hour,
 	}
 }
+
+// UsesV2 says whether packets to and from the consumer go over IBC v2.
+func (c ConsumerConfig) UsesV2() bool { return c.CounterpartyClient != "" }
 
 func validPrefix(p string) bool {
 	if p == "" || len(p) > maxPrefixBytes {

@@ -1265,7 +1265,7 @@ func (m *EventConsumerStatus) GetPauseReasons() []PauseReason {
 type EventChannelOpened struct {
 	// consumer_id is the consumer.
 	ConsumerId string `protobuf:"bytes,1,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
-	// channel_id is the channel.
+	// channel_id is the channel; over IBC v2 it is the client.
 	ChannelId string `protobuf:"bytes,2,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
 }
 
@@ -1320,7 +1320,7 @@ func (m *EventChannelOpened) GetChannelId() string {
 type EventChannelRetired struct {
 	// consumer_id is the consumer.
 	ConsumerId string `protobuf:"bytes,1,opt,name=consumer_id,json=consumerId,proto3" json:"consumer_id,omitempty"`
-	// channel_id is the channel.
+	// channel_id is the channel; over IBC v2 it is the client.
 	ChannelId string `protobuf:"bytes,2,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
 }
 

@@ -56,6 +56,9 @@ func (g GenesisState) Validate() error {
 		if err := c.Pairing.Session.Validate(); err != nil {
 			return errorsmod.Wrap(err, id)
 		}
+		if c.Pairing.ChannelId != "" && c.Consumer.Config.UsesV2() {
+			return bad("consumer %q has a channel and IBC v2", id)
+		}
 	}
 	known := func(clientID string) error {
 		if !consumers[clientID] {

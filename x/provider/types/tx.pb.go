@@ -881,7 +881,7 @@ func (m *MsgResumeConsumerResponse) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_MsgResumeConsumerResponse proto.InternalMessageInfo
 
-// MsgRetireChannel gives up the consumer's channel.
+// MsgRetireChannel gives up the consumer's channel. If packets go over IBC v2 it clears counterparty_client.
 type MsgRetireChannel struct {
 	// authority is the module's authority.
 	Authority string `protobuf:"bytes,1,opt,name=authority,proto3" json:"authority,omitempty"`
@@ -1911,7 +1911,7 @@ type MsgClient interface {
 	PauseConsumer(ctx context.Context, in *MsgPauseConsumer, opts ...grpc.CallOption) (*MsgPauseConsumerResponse, error)
 	// ResumeConsumer ends a pause. Authority only.
 	ResumeConsumer(ctx context.Context, in *MsgResumeConsumer, opts ...grpc.CallOption) (*MsgResumeConsumerResponse, error)
-	// RetireChannel gives up the consumer's channel so that a new one can be opened. Authority only.
+	// RetireChannel gives up the consumer's channel, or its way over IBC v2, so that a new one can be opened. Authority only.
 	RetireChannel(ctx context.Context, in *MsgRetireChannel, opts ...grpc.CallOption) (*MsgRetireChannelResponse, error)
 	// SubmitDoubleVote proves that a consumer's validator signed two conflicting votes. Anyone.
 	SubmitDoubleVote(ctx context.Context, in *MsgSubmitDoubleVote, opts ...grpc.CallOption) (*MsgSubmitDoubleVoteResponse, error)
@@ -2111,7 +2111,7 @@ type MsgServer interface {
 	PauseConsumer(context.Context, *MsgPauseConsumer) (*MsgPauseConsumerResponse, error)
 	// ResumeConsumer ends a pause. Authority only.
 	ResumeConsumer(context.Context, *MsgResumeConsumer) (*MsgResumeConsumerResponse, error)
-	// RetireChannel gives up the consumer's channel so that a new one can be opened. Authority only.
+	// RetireChannel gives up the consumer's channel, or its way over IBC v2, so that a new one can be opened. Authority only.
 	RetireChannel(context.Context, *MsgRetireChannel) (*MsgRetireChannelResponse, error)
 	// SubmitDoubleVote proves that a consumer's validator signed two conflicting votes. Anyone.
 	SubmitDoubleVote(context.Context, *MsgSubmitDoubleVote) (*MsgSubmitDoubleVoteResponse, error)
