@@ -3,9 +3,10 @@
 #
 #   run.sh [check]   random behaviours: every invariant holds, every sanity property is seen
 #   run.sh traces    writes the traces that tests/model plays against the modules
-#   run.sh show CONFIG SEED   shows the behaviour in which an invariant fails
+#   run.sh show MIX SEED   shows the behaviour in which an invariant fails
 #
-# SEED=0 draws another seed; the seeds are printed. TRACES scales how many behaviours there are.
+# SEED=0 draws another seed, which is printed. TRACES says how many behaviours there are; CHOOSE how many traces are
+# written, OUT where.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,6 +16,7 @@ spec=spec/quint/mesh.qnt
 seed=${SEED:-20261122}
 [ "$seed" != 0 ] || seed=$RANDOM$RANDOM
 scale=${TRACES:-1000}
+[ "$mode" != traces ] || scale=${TRACES:-440} # they are read into memory
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -36,7 +38,7 @@ quint() {
   shift 4
   case $action in calm) all="$all converges" ;; dead) all="$all letsGo" ;; esac
   # shellcheck disable=SC2086 # lists of names
-  "$here/node_modules/.bin/quint" run $spec --backend=typescript --verbosity=1 --step="$action" --max-steps="$steps" \
+  "$here/node_modules/.bin/quint" run $spec --backend=typescript --verbosity="${VERBOSITY:-1}" --step="$action" --max-steps="$steps" \
     --seed="$seed" --max-samples="$samples" --invariants $all --witnesses $sanity "$@"
 }
 
@@ -88,7 +90,7 @@ traces() {
 show() {
   local steps
   steps=$(awk -v a="$1" '$1 == a { print $3 }' <<<"$configs")
-  quint "$1" "$steps" "$2" "$scale" --verbosity=3 --hide net heights
+  VERBOSITY=2 quint "$1" "$steps" "$2" "$scale"
 }
 
 case $mode in
