@@ -68,90 +68,93 @@ function compact(s) {
   }
 }
 
-// shown is what a step shows, as words: actions with their outcome, and traits of the states before and after.
-function shown(before, s) {
-  const { p, c, act, seen, net } = s
-  const words = new Set()
-  const traits = []
-  traits.push(p.paused ? 'paused' : 'open', c.fresh ? 'fresh' : 'silent')
-  for (const q of before.p.pools) {
-    traits.push(q.batch ? (q.conv ? 'converted' : 'batch') + (q.matured ? ' matured' : !q.closed ? ' open' : q.exh === 0n ? (q.started < 0n ? ' waits' : ' forced') : ' executed') : 'pool')
-    if (q.flag) traits.push('flagged')
-    if (q.uw >= 0n) traits.push('unproven used')
-    if (DELS.some((d) => owed(q, q.pos[d]) > 0n)) traits.push('owes')
-    if (q.t !== q.s) traits.push('rate')
-    if (DELS.every((d) => q.pos[d].s > 0n)) traits.push('shared')
-  }
-  for (const d of DELS) for (const e of before.p.entries[d]) traits.push(e.held ? (e.until <= before.now ? 'held, over' : 'held') : 'entry')
-  for (const r of before.p.slashes) traits.push(`${r.proof ? 'proof' : r.ds ? 'claimed double sign' : 'claim'} ${r.status}`)
-  for (const v of VALS) {
-    const o = before.p.out[v]
-    if (o.touched) traits.push(o.seq > 0n ? (o.next >= 0n ? 'touched again' : 'in flight') : o.retries > 0n ? 'retries' : 'touched')
-    if (before.p.reg[v].tomb) traits.push('tombstone known')
-    else if (before.c.tomb.includes(v)) traits.push('tombstone')
-    if (before.p.reg[v].closed) traits.push('closed')
-  }
-  if (before.c.acked < before.c.last) traits.push('log waits')
-  const did = `${act.name}${act.err ? ' ' + act.err : ''}`
-  words.add(did)
-  for (const t of new Set(traits)) { words.add(t); words.add(`${did} / ${t}`) }
-  for (const [k, v] of Object.entries(seen)) if (v) words.add(`seen ${k}`)
-  const kinds = (l) => l.map((m) => m.kind)
-  for (const k of new Set(kinds(act.deliver))) for (const t of new Set(traits)) words.add(`${k} / ${t}`)
-  for (const k of kinds(act.drop)) words.add(`drop ${k}`)
-  for (const m of act.deliver) {
-    if (before.net.some((x) => x.kind === m.kind && x.seq < m.seq && !act.deliver.some((y) => y.kind === x.kind && y.seq === x.seq))) words.add(`overtakes ${m.kind}`)
-  }
-  for (const m of net) if (m.kind === 'updateAck') for (const code of Object.values(m.codes)) words.add(`code ${code}`)
-  for (const r of p.slashes) {
-    const old = before.p.slashes.find((x) => x.id === r.id)
-    if (!old || old.status !== r.status) {
-      const what = `${r.proof ? 'proof' : r.ds ? 'claimed double sign' : 'claim'} becomes ${r.status} ${r.reason}`
-      words.add(what)
-      for (const t of new Set(traits)) words.add(`${what} / ${t}`)
-    }
-  }
-  for (const q of p.pools) {
-    const old = before.p.pools.find((x) => x.id === q.id)
-    if (!old) continue
-    for (const k of ['batch', 'closed', 'matured', 'flag', 'walk']) if (q[k] !== old[k]) { words.add(`pool ${k} ${q[k]}`); words.add(`${did}: pool ${k} ${q[k]}`) }
-    for (const k of ['exh', 'started', 'delayed', 'uf']) if (q[k] !== old[k]) { words.add(`pool ${k}`); words.add(`${did}: pool ${k}`) }
-  }
-  return words
+const BEGIN = {
+  act: { dt: 0 }, pools: [], entries: [[], []], out: [[], []], reg: [[false, false, 0, 0], [false, false, 0, 0]], slashes: [],
+  prov: { paused: false, slashSeq: 0 }, tomb: [false, false], cons: { acked: 0, last: 0, fresh: true }, net: [],
 }
 
-const traces = readdirSync(dir).filter((f) => f.endsWith('.itf.json')).sort().map((file) => {
-  const states = plain(JSON.parse(readFileSync(join(dir, file), 'utf8')).states)
-  const words = states.slice(1).map((s, i) => [...shown(states[i], s)])
-  return { file, states: states.slice(1).map(compact), words }
-})
+// shown is what a step shows, as words: acts with their outcome, and traits of the state before.
+function shown(before, s, now) {
+  const words = new Set()
+  const traits = new Set([s.prov.paused ? 'paused' : 'open', s.cons.fresh ? 'fresh' : 'silent'])
+  const claims = (q) => q.pos.some((x) => x[2] > 0)
+  for (const q of before.pools) {
+    traits.add(!q.batch ? 'pool' : (q.conv ? 'converted' : 'batch') +
+      (q.matured ? ' matured' : !q.closed ? ' open' : q.exh > 0 ? ' executed' : q.started < 0 ? ' waits' : ' forced'))
+    if (q.flag) traits.add('flagged')
+    if (q.uf > 0) traits.add('claims took of it')
+    if (claims(q)) traits.add('owes')
+    if (q.t !== q.s) traits.add('rate')
+    if (q.pos.every((x) => x[0] > 0)) traits.add('shared')
+  }
+  for (const l of before.entries) for (const [, until, held] of l) traits.add(held ? (until <= now ? 'held, over' : 'held') : 'entry')
+  for (const r of before.slashes) traits.add(`${r.proof ? 'proof' : r.ds ? 'claimed double sign' : 'claim'} ${r.status}`)
+  VALS.forEach((_, i) => {
+    const [, seq, next, , retries] = before.out[i]
+    if (before.out[i].length > 0) traits.add(seq > 0 ? (next >= 0 ? 'touched again' : 'in flight') : retries > 0 ? 'retries' : 'touched')
+    if (before.reg[i][0]) traits.add('tombstone known')
+    else if (before.tomb[i]) traits.add('tombstone')
+    if (before.reg[i][1]) traits.add('closed')
+  })
+  if (before.cons.acked < before.cons.last) traits.add('log waits')
+  const show = (what) => { words.add(what); for (const t of traits) words.add(`${what} / ${t}`) }
+  const did = `${s.act.name}${s.act.err ? ' ' + s.act.err : ''}`
+  show(did)
+  for (const m of s.act.deliver) {
+    const [kind, seq] = m.split(' ')
+    show(kind)
+    if (before.net.some((x) => x.split(' ')[0] === kind && Number(x.split(' ')[1]) < Number(seq) && !s.act.deliver.includes(x))) words.add(`overtakes ${kind}`)
+  }
+  for (const m of s.act.drop) words.add(`drop ${m.split(' ')[0]}`)
+  for (const r of s.slashes) {
+    const old = before.slashes.find((x) => x.id === r.id)
+    if (!old || old.status !== r.status) show(`${r.proof ? 'proof' : r.ds ? 'claimed double sign' : 'claim'} becomes ${r.status}`)
+  }
+  for (const q of s.pools) {
+    const old = before.pools.find((x) => x.id === q.id)
+    if (!old) continue
+    for (const k of ['batch', 'closed', 'matured', 'flag', 'walk', 'exh', 'started', 'delayed', 'uf']) {
+      if (q[k] !== old[k]) { words.add(`pool: ${k}`); words.add(`${did}: ${k}`) }
+    }
+    if (claims(old) && !claims(q)) words.add(`${did}: settles`)
+  }
+  return [...words]
+}
 
-const known = new Map() // how often a word was shown
-const times = (w) => known.get(w) ?? 0
+const plainly = (x) => JSON.parse(JSON.stringify(x, (_, v) => num(v)))
+const traces = readdirSync(dir).filter((f) => f.endsWith('.itf.json')).sort().map((file) =>
+  plain(JSON.parse(readFileSync(join(dir, file), 'utf8')).states).slice(1).map((x) => plainly(compact(x)))).map(withWords)
+
+function withWords(states) {
+  let now = 0
+  const words = states.map((s, i) => shown(states[i - 1] ?? BEGIN, s, (now += s.act.dt)))
+  return { states, words }
+}
+
+const known = new Set()
 const chosen = []
 const left = new Set(traces)
 while (chosen.length < Number(count) && left.size > 0) {
   let best
   for (const t of left) {
-    // Words that were shown seldom count; what costs steps must bring them.
-    const seenHere = new Set()
-    let gain = 0, score = -1, length = 0
+    const here = new Set()
+    let score = -1, length = 0
     t.words.forEach((words, i) => {
-      for (const w of words) if (!seenHere.has(w)) { seenHere.add(w); gain += times(w) === 0 ? 1 : times(w) < 3 ? 0.1 : 0 }
-      const s = gain / (i + 4)
+      for (const w of words) if (!known.has(w)) here.add(w)
+      const s = here.size / (i + 4)
       if (s > score + 1e-9) { score = s; length = i + 1 }
     })
     if (!best || score > best.score + 1e-9) best = { t, score, length }
   }
   left.delete(best.t)
   const length = Math.max(best.length, 4)
-  for (const w of new Set(best.t.words.slice(0, length).flat())) known.set(w, times(w) + 1)
+  for (const w of best.t.words.slice(0, length).flat()) known.add(w)
   chosen.push(best.t.states.slice(0, length))
 }
 const all = new Set(traces.flatMap((t) => t.words.flat()))
 const steps = chosen.reduce((n, t) => n + t.length, 0)
 console.log(`${traces.length} traces show ${all.size} things; ${chosen.length} of them, ${steps} steps, show ${known.size}`)
-const lines = [{ model: hash, traces: chosen.length, steps }, ...chosen].map((x) => JSON.stringify(x, (_, v) => num(v)))
+const lines = [{ model: hash, traces: chosen.length, steps }, ...chosen].map((x) => JSON.stringify(x))
 const zipped = gzipSync(lines.join('\n') + '\n', { level: 9 })
 zipped[9] = 255 // no operating system: the same bytes everywhere
 writeFileSync(out, zipped)

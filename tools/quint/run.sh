@@ -14,7 +14,8 @@ mode=${1:-check}
 here=$PWD/tools/quint
 spec=spec/quint/mesh.qnt
 seed=${SEED:-20261122}
-[ "$seed" != 0 ] || seed=$RANDOM$RANDOM
+drawn=
+[ "$seed" != 0 ] || { drawn=1 seed=$RANDOM$RANDOM; }
 scale=${TRACES:-1000}
 [ "$mode" != traces ] || scale=${TRACES:-440} # they are read into memory
 tmp=$(mktemp -d)
@@ -75,8 +76,9 @@ check() {
     cat "$tmp"/*.log | awk -v name="$name" '$1 == name { n += $5 } END { printf "%6d %s\n", n, name; exit n == 0 }' ||
       { echo "quint: never seen: $name (seed $seed)" >&2; failed=1; }
   done
-  [ $failed = 0 ] || return 1
-  echo "quint: $scale behaviours with seed $seed: no invariant fails, every sanity property is seen"
+  # Some are seen in one behaviour of a thousand: another seed may miss one.
+  [ $failed = 0 ] || [ -n "$drawn" ] || return 1
+  echo "quint: $scale behaviours with seed $seed: no invariant fails"
 }
 
 traces() {
