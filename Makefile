@@ -43,7 +43,7 @@ demo: build relayer hostile ## Run a mesh of chains on this machine; KEEP=1 leav
 
 ## Tests
 
-.PHONY: test test-unit test-integration test-model traces test-system bench
+.PHONY: test test-unit test-integration test-model traces test-system fuzz bench
 
 test: test-unit test-integration test-model test-system ## Run all four tiers
 
@@ -64,6 +64,10 @@ traces: ## Write the traces of the Quint model that test-model plays against the
 
 test-system: build relayer hostile ## Real nodes and a real relayer as processes
 	MESH_BIN=$(CURDIR)/$(BIN) $(GOTEST) -count=1 -timeout 25m ./tests/system/...
+
+FUZZTIME ?= 60s
+fuzz: ## Every fuzz target for FUZZTIME (60s); FUZZ selects some by name
+	tools/fuzz.sh $(FUZZTIME) $(FUZZ)
 
 bench: ## Benchmarks; BENCH selects some, BENCHFLAGS takes more
 	go test -vet=off -run '^$$' -bench '$(or $(BENCH),.)' -benchmem $(BENCHFLAGS) ./...

@@ -21,9 +21,10 @@ func demoCmd() *cobra.Command {
 	var report, meshd, rly, hostile string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show Mesh Security at work on two real chains",
-		Long: `Start two chains that secure each other, restake in both directions, and show and
-check every step against the chains' state: voting power, caps, unbonding, failures.
+		Short: "Show Mesh Security at work on three real chains",
+		Long: `Start two chains that secure each other, and a third that both secure, restake, and
+show and check every step against the chains' state: voting power, caps, unbonding,
+failures, slashes, rewards, votes, prices.
 
 The network's directory is ` + dir + `/network unless --home says otherwise.`,
 		Example: `  meshnet demo

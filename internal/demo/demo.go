@@ -50,6 +50,10 @@ type demo struct {
 	// crime is the double sign, absent the validator that was stopped.
 	crime  *offence
 	absent int
+	// since is the third chain's height before anybody staked to it.
+	since int64
+	// freed are those who took their stake back from the third chain.
+	freed []*release
 }
 
 // step is one thing to show. It prints its tables itself and returns in a line
@@ -62,12 +66,13 @@ type step struct {
 
 func (d *demo) steps() []step {
 	return []step{
-		{"start", "Two chains and a relayer start; governance registers each as the other's partner", d.start},
-		{"pairing", "Both pairings are open", d.pairing},
-		{"validator sets", "Each chain has reported its validators to the other", d.registries},
+		{"start", "Three chains and a relayer start; governance registers who secures whom", d.start},
+		{"pairing", "All pairings are open", d.pairing},
+		{"validator sets", "Each chain has reported its validators to those that secure it", d.registries},
 		{"native delegation", "Delegators stake at home, as always", d.delegate},
 		{"cross-stake", "They stake the same tokens again, to validators of the other chain", d.crossStake},
 		{"voting power", "CometBFT's validator sets grow by exactly that stake", d.votingPower},
+		{"third chain", "They stake them once more, to a third chain: both secure it together", d.stakeAgain},
 		{"native stake untouched", "At home nothing changed: delegations, rewards and votes", d.untouched},
 		{"security", "What secures each chain", d.security},
 		{"cap", "More is restaked than the caps allow: all are cut in proportion", d.reachCaps},
@@ -76,12 +81,17 @@ func (d *demo) steps() []step {
 		{"node restart", "A validator is killed in the middle of an epoch", d.restart},
 		{"double sign", "A validator signs two blocks of one height, and its own chain punishes it", d.doubleSign},
 		{"proof", "The watchtower carries the proof to the chain whose delegators backed it", d.proof},
+		{"rewards", "Rewards of the third chain come home and are withdrawn", d.rewardsHome},
+		{"governance weight", "Whether allied stake votes decides a proposal", d.weigh},
+		{"price", "Prices halve, one posted by feeders and one proved from the third chain, and voting power follows", d.halve},
+		{"cap zero", "Governance sets the caps to zero: all virtual stake is gone in one epoch", d.capZero},
 		{"downtime", "A validator is away until it is jailed, and the small slash crosses", d.downtime},
 		{"held", "One period is over, but a lien stands: nothing is paid yet", d.held},
 		{"free", "Both are free after the longer of the two periods, not the sum", d.free},
 		{"unjail", "The validator comes back", d.unjail},
 		{"final security", "What secures each chain after all this", d.final},
 		{"hostile consumer", "A chain turns hostile: it claims slashes that never happened", d.turnHostile},
+		{"all free", "Those who took their stake back from the third chain are free", d.allFree},
 	}
 }
 
@@ -96,12 +106,12 @@ func Run(ctx context.Context, opts Options) (Report, error) {
 		return Report{}, err
 	}
 	d := &demo{Options: opts, printer: newPrinter(opts.Out), world: w, began: time.Now()}
-	d.report.Chains = make([]ChainReport, len(w.chains))
-	for i, c := range w.chains {
+	d.report.Chains = make([]ChainReport, len(w.everyChain()))
+	for i, c := range w.everyChain() {
 		d.report.Chains[i] = ChainReport{ChainID: c.id, VirtualByProvider: map[string]Amount{}}
 	}
 	fmt.Fprintf(d.w, "%s\nReal nodes, a real relayer; every step is checked against the chains' state.\n",
-		d.paint(bold, "Mesh Security: "+w.chains[0].id+" and "+w.chains[1].id+" secure one another"))
+		d.paint(bold, "Mesh Security: "+w.chains[0].id+" and "+w.chains[1].id+" secure one another, and "+w.third.id))
 	err = d.runSteps(ctx)
 	d.report.Seconds = time.Since(d.began).Round(time.Millisecond).Seconds()
 	err = errors.Join(err, d.report.write(opts.Report))

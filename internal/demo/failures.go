@@ -15,7 +15,7 @@ import (
 )
 
 // outageEpochs is how many epochs the relayer is away.
-const outageEpochs = 4
+const outageEpochs = 3
 
 // outage ends the relayer, lets stake go up and down meanwhile, and starts it
 // again: both sides must agree in the end.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mesh-security/mesh/internal/localnet"
@@ -20,11 +21,11 @@ func (d *demo) start(ctx context.Context) (string, error) {
 	}
 	d.net = net
 	nodes := 0
-	for _, c := range d.chains {
+	for _, c := range d.everyChain() {
 		c.Chain = net.Chain(c.id)
 		nodes += len(c.Nodes)
 	}
-	for _, dir := range d.directions {
+	for _, dir := range d.everyDirection() {
 		if dir.ids, err = net.Pairing(dir.provider.id, dir.consumer.id); err != nil {
 			return "", err
 		}
@@ -41,17 +42,18 @@ func (d *demo) start(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d nodes and the relayer run", nodes), nil
 }
 
-// pairing checks both directions' channels, clients, registrations and prices.
+// pairing checks all directions' channels, clients, registrations and prices.
 func (d *demo) pairing(ctx context.Context) (string, error) {
-	rows := [][]string{{"PROVIDER", "CONSUMER", "CHANNEL", "PRICE", "DISCOUNT", "CAP", "SHARE AT MOST"}}
-	for _, dir := range d.directions {
+	rows := [][]string{{"PROVIDER", "CONSUMER", "CHANNEL", "PRICE", "BY", "DISCOUNT", "CAP", "SHARE AT MOST", "REWARDS", "VOTES"}}
+	for _, dir := range d.everyDirection() {
 		if err := await(ctx, crossing, dir.open); err != nil {
 			return "", err
 		}
 		price := fmt.Sprintf("1 %s = %s %s", dir.provider.symbol, dir.spec.Price, dir.consumer.symbol)
 		rows = append(rows, []string{
 			dir.provider.id, dir.consumer.id, dir.ids.ProviderChannel + " – " + dir.ids.ConsumerChannel,
-			price, percent(dir.terms.discount), dir.consumer.show(dir.terms.maxCap), percent(dir.terms.ratio),
+			price, dir.spec.PriceFeed, percent(dir.terms.discount), dir.consumer.show(dir.terms.maxCap), percent(dir.terms.ratio),
+			percent(rat(dir.rewardRatio)), percent(rat(dir.weight)),
 		})
 	}
 	err := await(ctx, crossing, func(ctx context.Context) error {
@@ -64,7 +66,7 @@ func (d *demo) pairing(ctx context.Context) (string, error) {
 		return nil
 	})
 	d.table(rows)
-	return "channels open, light clients active, partners and prices registered by governance", err
+	return "channels open, light clients active, partners, prices and accounts for rewards registered", err
 }
 
 // open checks that both sides have the pairing as the topology wants it.
@@ -78,6 +80,10 @@ func (d *direction) open(ctx context.Context) error {
 		return err
 	}
 	price, err := d.consumer.consuming().Price(ctx, &consumertypes.QueryPriceRequest{ProviderId: d.ids.ProviderID})
+	if err != nil {
+		return err
+	}
+	rewards, err := d.consumer.consuming().Rewards(ctx, &consumertypes.QueryRewardsRequest{ProviderId: d.ids.ProviderID})
 	if err != nil {
 		return err
 	}
@@ -95,6 +101,12 @@ func (d *direction) open(ctx context.Context) error {
 		{d.consumer.id + ": discount", d.terms.discount.RatString(), rat(provider.Config.Discount).RatString()},
 		{d.consumer.id + ": cap", d.terms.maxCap, provider.Config.MaxCap},
 		{d.consumer.id + ": price", d.terms.price.RatString(), rat(price.Posted.Price).RatString()},
+		{d.consumer.id + ": governance weight", d.weight, provider.Config.GovernanceWeight},
+		{d.consumer.id + ": reward ratio", d.rewardRatio, provider.Config.RewardRatio},
+		{d.consumer.id + ": channel of rewards", d.ids.ConsumerTransfer, provider.Config.RewardChannel},
+		{d.consumer.id + ": receiver of rewards", onProvider.Info.RewardAccount, provider.Config.RewardReceiver},
+		{d.provider.id + ": channel of rewards", d.ids.ProviderTransfer, consumer.Config.RewardChannel},
+		{d.provider.id + ": sender of rewards", rewards.RewardAccount, consumer.Config.RewardSender},
 	} {
 		if err := expect(e.what, e.expected, e.seen); err != nil {
 			return err
@@ -106,26 +118,32 @@ func (d *direction) open(ctx context.Context) error {
 // registries checks that each provider knows exactly the consumer's validators,
 // with the keys that CometBFT has.
 func (d *demo) registries(ctx context.Context) (string, error) {
-	rows := [][]string{{"CHAIN", "VALIDATOR", "OPERATOR", "KEY", "POWER", "KNOWN TO"}}
-	validators := 0
-	for _, dir := range d.directions {
+	for _, dir := range d.everyDirection() {
 		if err := await(ctx, crossing, dir.registry); err != nil {
 			return "", err
 		}
-		set, err := dir.consumer.cometValidators(ctx)
+	}
+	rows := [][]string{{"CHAIN", "VALIDATOR", "OPERATOR", "KEY", "POWER", "KNOWN TO"}}
+	for _, c := range d.everyChain() {
+		var known []string
+		for _, dir := range d.everyDirection() {
+			if dir.consumer == c {
+				known = append(known, dir.provider.id)
+			}
+		}
+		set, err := c.cometValidators(ctx)
 		if err != nil {
 			return "", err
 		}
-		for v, node := range dir.consumer.Nodes {
+		for v, node := range c.Nodes {
 			rows = append(rows, []string{
-				dir.consumer.id, node.Moniker, shorten(node.Operator), fmt.Sprintf("%X…", set[v].PubKey.Bytes()[:6]),
-				fmt.Sprint(set[v].VotingPower), dir.provider.id,
+				c.id, node.Moniker, shorten(node.Operator), fmt.Sprintf("%X…", set[v].PubKey.Bytes()[:6]),
+				fmt.Sprint(set[v].VotingPower), strings.Join(known, " and "),
 			})
-			validators++
 		}
 	}
 	d.table(rows)
-	return fmt.Sprintf("%d validators, status and keys equal to CometBFT's own", validators), nil
+	return fmt.Sprintf("%d validators, status and keys equal to CometBFT's own", len(rows)-1), nil
 }
 
 // registry checks one provider's registry.

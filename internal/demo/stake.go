@@ -260,7 +260,6 @@ func (d *demo) security(ctx context.Context) (string, error) {
 			return "", err
 		}
 		allies := sumOf(allied, c.away)
-		all := c.bonded().Add(allies)
 		for _, e := range []struct {
 			what           string
 			expected, seen math.Int
@@ -273,8 +272,8 @@ func (d *demo) security(ctx context.Context) (string, error) {
 				return "", err
 			}
 		}
-		// Both chains' governance has set the price of the other's token; the
-		// one that the first chain uses makes them comparable.
+		// The price that the first chain uses makes them comparable.
+		all := res.NativeBonded.Add(res.VirtualBonded)
 		common := new(big.Rat).SetInt(all.BigInt())
 		if c != unit {
 			common.Mul(common, d.from(c).terms.price).Mul(common, d.from(c).terms.scale)
@@ -289,8 +288,12 @@ func (d *demo) security(ctx context.Context) (string, error) {
 		}
 		said += c.id + " " + shown
 	}
-	d.table(rows)
-	return "native and allied stake: " + said, nil
+	row, err := d.thirdSecurity(ctx)
+	if err != nil {
+		return "", err
+	}
+	d.table(append(rows, row))
+	return "native and allied stake: " + said + ", " + d.third.id + " " + row[4], nil
 }
 
 // final shows the security once more, when both directions are at rest.

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -24,14 +25,20 @@ import (
 	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
 
-// world is what the demo knows of the two chains: who has staked how much where.
-// It is kept from what the delegators did, never read back from the chains.
+// world is what the demo knows of the chains: who has staked how much where. It
+// is kept from what the delegators did, never read back from the chains.
 type world struct {
+	// chains are the two that secure one another, directions the two pairings
+	// between them.
 	chains     []*chain
 	directions []*direction
+	// third is the chain that receives from both, thirds are the pairings in which
+	// it does, in the order of chains.
+	third  *chain
+	thirds []*direction
 }
 
-// chain is one of the two, with the ledger of its native stake.
+// chain is one of them, with the ledger of its native stake.
 type chain struct {
 	*localnet.Chain // nil until the network is up
 	id              string
@@ -56,6 +63,11 @@ type direction struct {
 	spec  localnet.PairingSpec
 	ids   localnet.PairingState
 	terms terms
+	// weight is what the stake counts in governance of the consumer, rewardRatio
+	// what the provider gets of its rewards.
+	weight, rewardRatio math.LegacyDec
+	// third: it is a pairing with the third chain.
+	third bool
 }
 
 // delegator is somebody with native stake on a chain. Validators are numbered
@@ -67,34 +79,36 @@ type delegator struct {
 	// restake is what it cross-stakes at first, more what it adds to reach the
 	// cap, whileDown what it changes during the relayer's outage.
 	restake, more, whileDown map[int]int64
+	// again is what it cross-stakes to the third chain, to one validator.
+	again map[int]int64
 	// leaves: it takes back everything, on both chains at once.
 	leaves bool
 
-	// restaked is the ledger of its cross-stake by validator, lost what of its
-	// native stake was slashed, both in base units.
-	restaked []math.Int
-	lost     math.Int
+	// restaked is the ledger of its cross-stake by validator, onThird that of the
+	// third chain, lost what of its native stake was slashed, all in base units.
+	restaked, onThird []math.Int
+	lost              math.Int
 }
 
 // cast is who does what, by the chain's place in the topology.
 var cast = [2][]*delegator{
 	{
 		{name: "alice", home: 0, stake: 100, restake: map[int]int64{0: 60, 1: 40}, leaves: true},
-		{name: "bob", home: 1, stake: 90, restake: map[int]int64{1: 30}, more: map[int]int64{0: 30}, whileDown: map[int]int64{0: 20}},
-		{name: "carol", home: 2, stake: 60, restake: map[int]int64{2: 20}, more: map[int]int64{1: 10, 2: 20}, whileDown: map[int]int64{2: -15}},
+		{name: "bob", home: 1, stake: 90, restake: map[int]int64{1: 30}, more: map[int]int64{0: 30}, whileDown: map[int]int64{0: 20}, again: map[int]int64{1: 20}},
+		{name: "carol", home: 2, stake: 60, restake: map[int]int64{2: 20}, more: map[int]int64{1: 10, 2: 20}, whileDown: map[int]int64{2: -15}, again: map[int]int64{1: 20}},
 	},
 	{
-		{name: "alice", home: 0, stake: 30, restake: map[int]int64{0: 10}, more: map[int]int64{2: 20}, whileDown: map[int]int64{0: -10}},
+		{name: "alice", home: 0, stake: 30, restake: map[int]int64{0: 10}, more: map[int]int64{2: 20}, whileDown: map[int]int64{0: -10}, again: map[int]int64{0: 5}},
 		{name: "bob", home: 1, stake: 20, restake: map[int]int64{1: 20}, leaves: true},
-		{name: "carol", home: 2, stake: 40, restake: map[int]int64{2: 10}, more: map[int]int64{0: 20}, whileDown: map[int]int64{1: 10}},
+		{name: "carol", home: 2, stake: 40, restake: map[int]int64{2: 10}, more: map[int]int64{0: 20}, whileDown: map[int]int64{1: 10}, again: map[int]int64{1: 5}},
 	},
 }
 
 // newWorld reads the topology: two chains of at least three validators, paired
-// in both directions.
+// in both directions, and a third of two that both provide to.
 func newWorld(topo *localnet.Topology) (*world, error) {
-	if len(topo.Chains) != 2 || len(topo.Pairings) != 2 {
-		return nil, fmt.Errorf("the demo needs two chains paired in both directions; the topology has %d chains and %d pairings",
+	if len(topo.Chains) != 3 || len(topo.Pairings) != 4 {
+		return nil, fmt.Errorf("the demo needs two chains paired in both directions, and a third paired with both; the topology has %d chains and %d pairings",
 			len(topo.Chains), len(topo.Pairings))
 	}
 	w := &world{}
@@ -104,8 +118,8 @@ func newWorld(topo *localnet.Topology) (*world, error) {
 			id: spec.ID, symbol: strings.ToUpper(strings.TrimPrefix(spec.Denom, "u")), decimals: *spec.Decimals,
 			validators: spec.Validators, away: make([]bool, spec.Validators),
 		}
-		if spec.Validators < 3 {
-			return nil, fmt.Errorf("the demo needs three validators; %s has %d", spec.ID, spec.Validators)
+		if least := 3 - i/2; spec.Validators < least {
+			return nil, fmt.Errorf("the demo needs %d validators of %s, which has %d", least, spec.ID, spec.Validators)
 		}
 		for v := range spec.Validators {
 			stake := spec.Stake
@@ -118,19 +132,43 @@ func newWorld(topo *localnet.Topology) (*world, error) {
 			}
 			c.native = append(c.native, amount)
 		}
+		if i == len(cast) {
+			w.third = c
+			continue
+		}
 		for _, d := range cast[i] {
 			own := *d
-			own.restaked, own.lost = zeros(topo.Chains[1-i].Validators), math.ZeroInt()
+			own.restaked, own.onThird = zeros(topo.Chains[1-i].Validators), zeros(topo.Chains[2].Validators)
+			own.lost = math.ZeroInt()
 			c.delegators = append(c.delegators, &own)
 		}
 		w.chains = append(w.chains, c)
 	}
 	for _, p := range topo.Pairings {
 		d := &direction{spec: p, provider: w.chain(p.Provider), consumer: w.chain(p.Consumer)}
-		w.directions = append(w.directions, d)
+		var err1, err2 error
+		d.weight, err1 = math.LegacyNewDecFromStr(p.GovernanceWeight)
+		d.rewardRatio, err2 = math.LegacyNewDecFromStr(p.RewardRatio)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, fmt.Errorf("pairing %s: %w", p.Name(), err)
+		}
+		if d.third = d.consumer == w.third; d.third {
+			w.thirds = append(w.thirds, d)
+		} else {
+			w.directions = append(w.directions, d)
+		}
+	}
+	if len(w.directions) != 2 || len(w.thirds) != 2 || w.thirds[0].provider != w.chains[0] || w.thirds[1].provider != w.chains[1] {
+		return nil, fmt.Errorf("the demo needs pairings from %s and from %s, in this order, to one another and to %s",
+			w.chains[0].id, w.chains[1].id, w.third.id)
 	}
 	return w, nil
 }
+
+// everyChain and everyDirection are all of them, the third chain's last.
+func (w *world) everyChain() []*chain { return append(slices.Clone(w.chains), w.third) }
+
+func (w *world) everyDirection() []*direction { return append(slices.Clone(w.directions), w.thirds...) }
 
 func zeros(n int) []math.Int {
 	out := make([]math.Int, n)
@@ -141,8 +179,8 @@ func zeros(n int) []math.Int {
 }
 
 func (w *world) chain(id string) *chain {
-	for _, c := range w.chains {
-		if c.id == id {
+	for _, c := range append(slices.Clone(w.chains), w.third) {
+		if c != nil && c.id == id {
 			return c
 		}
 	}
@@ -179,11 +217,19 @@ func (c *chain) show(amount math.Int) string { return tokens(amount, c.decimals,
 func (d *direction) restaked() []math.Int {
 	out := zeros(d.consumer.validators)
 	for _, who := range d.provider.delegators {
-		for v, amount := range who.restaked {
+		for v, amount := range d.of(who) {
 			out[v] = out[v].Add(amount)
 		}
 	}
 	return out
+}
+
+// of is a delegator's cross-stake on each validator of the consumer.
+func (d *direction) of(who *delegator) []math.Int {
+	if d.third {
+		return who.onThird
+	}
+	return who.restaked
 }
 
 // worth is what that is worth on the consumer, before the cap.

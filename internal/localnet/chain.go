@@ -46,6 +46,8 @@ type Chain struct {
 
 	mu      sync.Mutex
 	signers map[string]*sync.Mutex
+	// confirming is held while a channel is opened that this chain confirms last.
+	confirming sync.Mutex
 }
 
 func newChain(n *Network, s ChainState) (*Chain, error) {

@@ -72,11 +72,12 @@ func readText(t *testing.T, path string) string {
 func TestRelayerConfig(t *testing.T) {
 	one := &Chain{ID: "one", Prefix: "one", Denom: "uone", MinGasPrice: math.LegacyMustNewDecFromStr("0.25")}
 	one.Nodes = []*Node{{Chain: one, Ports: Ports{RPC: 1111}}}
-	data, err := yaml.Marshal(relayerConfig([]*Chain{one}, []link{{"one", "two"}}))
+	data, err := yaml.Marshal(relayerConfig(setupAccount(1), []*Chain{one}, []link{{"one", "two"}}))
 	require.NoError(t, err)
 	var got map[string]any
 	require.NoError(t, yaml.Unmarshal(data, &got))
 	value := got["chains"].(map[string]any)["one"].(map[string]any)["value"].(map[string]any)
+	require.Equal(t, "relayer1", value["key"])
 	require.Equal(t, "one", value["chain-id"])
 	require.Equal(t, "http://127.0.0.1:1111", value["rpc-addr"])
 	require.Equal(t, "one", value["account-prefix"])
@@ -84,6 +85,13 @@ func TestRelayerConfig(t *testing.T) {
 	path := got["paths"].(map[string]any)["one--two"].(map[string]any)
 	require.Equal(t, map[string]any{"chain-id": "one"}, path["src"])
 	require.Equal(t, map[string]any{"chain-id": "two"}, path["dst"])
+
+	require.Equal(t, map[string]rlyPath{"one--two": {
+		Src: rlyPathEnd{ChainID: "one", ClientID: "client-a", ConnectionID: "connection-a"},
+		Dst: rlyPathEnd{ChainID: "two", ClientID: "client-b", ConnectionID: "connection-b"},
+	}}, paths([]LinkState{{
+		Path: "one--two", A: "one", B: "two", AClient: "client-a", BClient: "client-b", AConnection: "connection-a", BConnection: "connection-b",
+	}}))
 
 	require.Equal(t,
 		[]string{"start", "one--two", "--flush-interval", "20s", "--time-threshold", "12s", "--block-history", "50"},

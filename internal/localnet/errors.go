@@ -25,6 +25,7 @@ var (
 	ErrBadRatio         = errors.New("bad ratio")
 	ErrBadAccount       = errors.New("bad account")
 	ErrDuplicateAccount = errors.New("duplicate account")
+	ErrBadFeed          = errors.New("bad price feed")
 	ErrUnknownChain     = errors.New("unknown chain")
 	ErrSelfPairing      = errors.New("a chain cannot be paired with itself")
 	ErrDuplicatePairing = errors.New("duplicate pairing")

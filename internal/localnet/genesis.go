@@ -148,9 +148,9 @@ func buildGenesis(doc genesisDoc, t *Topology, c *ChainSpec, enc *encoding, acco
 		case i < c.Validators:
 			stake, _ := positive(c.stake(i))
 			coins = coins.Add(sdk.NewCoin(c.Denom, stake))
-		case i > c.Validators: // the relayer stands between operators and named accounts
+		case i >= c.Validators+t.relayers(): // the relayer's stand between operators and named accounts
 			var err error
-			if coins, err = c.balance(specs[i-c.Validators-1]); err != nil {
+			if coins, err = c.balance(specs[i-c.Validators-t.relayers()]); err != nil {
 				return err
 			}
 		}

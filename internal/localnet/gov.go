@@ -17,7 +17,8 @@ import (
 // Proposal is what governance is asked to do.
 type Proposal struct {
 	Title string
-	// Messages are signed by the governance module, see Chain.Authority.
+	// Messages are signed by the governance module, see Chain.Authority. There may
+	// be none.
 	Messages []sdk.Msg
 }
 
@@ -32,15 +33,17 @@ func (c *Chain) PassProposals(ctx context.Context, proposals ...Proposal) ([]uin
 	return ids, stepErr(c.ID, "governance", c.primary().Log, err)
 }
 
-func (c *Chain) passProposals(ctx context.Context, proposals []Proposal) ([]uint64, error) {
-	client := govv1.NewQueryClient(c.Conn())
-	params, err := client.Params(ctx, &govv1.QueryParamsRequest{})
+// Propose submits proposals with their deposit in one transaction. It returns
+// their ids.
+func (c *Chain) Propose(ctx context.Context, proposals ...Proposal) ([]uint64, error) {
+	params, err := govv1.NewQueryClient(c.Conn()).Params(ctx, &govv1.QueryParamsRequest{})
 	if err != nil {
 		return nil, err
 	}
 	var submits []sdk.Msg
 	for _, p := range proposals {
-		msg, err := govv1.NewMsgSubmitProposal(p.Messages, params.Params.MinDeposit, c.Address(ValidatorAccount(0)), "", p.Title, p.Title, false)
+		// A proposal without messages must have metadata.
+		msg, err := govv1.NewMsgSubmitProposal(p.Messages, params.Params.MinDeposit, c.Address(ValidatorAccount(0)), p.Title, p.Title, p.Title, false)
 		if err != nil {
 			return nil, err
 		}
@@ -50,7 +53,16 @@ func (c *Chain) passProposals(ctx context.Context, proposals []Proposal) ([]uint
 	if err != nil {
 		return nil, err
 	}
-	ids, err := proposalIDs(res)
+	return proposalIDs(res)
+}
+
+func (c *Chain) passProposals(ctx context.Context, proposals []Proposal) ([]uint64, error) {
+	client := govv1.NewQueryClient(c.Conn())
+	params, err := client.Params(ctx, &govv1.QueryParamsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	ids, err := c.Propose(ctx, proposals...)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func storeKeys(cdc codec.Codec, dir string, accounts []AccountState) error {
 }
 
 // chainAccounts lists the accounts of a chain with their keys: validators'
-// operators, the relayer, then the named ones.
+// operators, the relayer's, then the named ones.
 func chainAccounts(t *Topology, c *ChainSpec, enc *encoding) ([]AccountState, error) {
 	var out []AccountState
 	add := func(name, mnemonic, seed string) error {
@@ -75,8 +75,10 @@ func chainAccounts(t *Topology, c *ChainSpec, enc *encoding) ([]AccountState, er
 			return nil, err
 		}
 	}
-	if err := add(RelayerAccount, "", RelayerAccount); err != nil {
-		return nil, err
+	for i := range t.relayers() {
+		if err := add(setupAccount(i), "", setupAccount(i)); err != nil {
+			return nil, err
+		}
 	}
 	for _, a := range t.accountsOn(c) {
 		if err := add(a.Name, a.Mnemonic, a.Name); err != nil {

@@ -29,39 +29,49 @@ func (n *Network) connect(ctx context.Context, topo *Topology) error {
 		return nil
 	}
 	setupLog := n.state.Relayer.SetupLog
-	err := n.report.step("", "relayer keys", setupLog, func() (string, error) { return "", n.setUpRelayer(ctx, links) })
+	relayer := n.mainLane(n.linked(links))
+	cfg := relayerConfig(RelayerAccount, relayer.chains, links)
+	err := n.report.step("", "relayer keys", setupLog, func() (string, error) { return "", relayer.setUp(ctx, cfg) })
 	if err != nil {
 		return err
 	}
-	// One after another: the relayer has one account on each chain.
+	// One after another, so that their ids are the same in every run.
 	states := make([]LinkState, len(links))
 	for i, l := range links {
 		err := n.report.step("", "clients of "+l.a+" and "+l.b, setupLog, func() (detail string, err error) {
-			states[i], err = n.createClients(ctx, l, topo.Relayer.TrustingPercent)
+			states[i], err = relayer.createClients(ctx, l, topo.Relayer.TrustingPercent)
 			return fmt.Sprintf("%s, %s", states[i].AClient, states[i].BClient), err
 		})
 		if err != nil {
 			return err
 		}
 	}
+	lanes := make([]*lane, len(links))
+	for i := range states {
+		lanes[i] = n.setupLane(i, states[i])
+	}
 	n.mu.Lock()
 	n.state.Links = states
 	n.mu.Unlock()
 
-	// Governance needs the clients only, so it votes while the relayer goes on.
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error { return n.register(groupCtx, topo) })
-	group.Go(func() error { return n.openConnections(groupCtx, topo, states) })
-	if err := group.Wait(); err != nil {
+	// Governance needs the clients only, so it votes while the relayers go on.
+	err = both(ctx,
+		func(ctx context.Context) error { return n.register(ctx, topo) },
+		func(ctx context.Context) error { return n.openConnections(ctx, topo, lanes) })
+	if err != nil {
 		return err
 	}
-	for _, p := range topo.Pairings {
-		err := n.report.step("", "open channel "+p.Name(), setupLog, func() (string, error) { return n.openPairing(ctx, p) })
-		if err != nil {
-			return err
-		}
+	err = both(ctx,
+		func(ctx context.Context) error { return n.completeRegistration(ctx, topo) },
+		func(ctx context.Context) error { return n.openPairings(ctx, topo, lanes) })
+	if err != nil {
+		return err
 	}
 	return n.report.step("", "start relayer", n.state.Relayer.Log, func() (string, error) {
+		cfg.Paths = paths(states)
+		if err := relayer.write(cfg); err != nil {
+			return "", err
+		}
 		n.mu.Lock()
 		n.state.Relayer.Args = startArgs(n.state.Links, topo.Relayer.FlushInterval, topo.clientRefresh())
 		n.mu.Unlock()
@@ -81,23 +91,50 @@ func (n *Network) connect(ctx context.Context, topo *Topology) error {
 	})
 }
 
+// both does two things at the same time.
+func both(ctx context.Context, one, other func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return one(ctx) })
+	group.Go(func() error { return other(ctx) })
+	return group.Wait()
+}
+
 // openConnections makes what needs nobody's consent: connections, and channels
-// for transfers.
-func (n *Network) openConnections(ctx context.Context, topo *Topology, links []LinkState) error {
-	setupLog := n.state.Relayer.SetupLog
-	for i := range links {
-		l := &links[i]
-		err := n.report.step("", "connect "+l.A+" and "+l.B, setupLog, func() (string, error) {
-			err := n.openConnection(ctx, l)
-			return fmt.Sprintf("%s, %s", l.AConnection, l.BConnection), err
-		})
-		if err != nil {
-			return err
+// for transfers. All links are worked on at the same time.
+func (n *Network) openConnections(ctx context.Context, topo *Topology, lanes []*lane) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for i, r := range lanes {
+		group.Go(func() error { return n.openLink(ctx, topo, r, &n.state.Links[i]) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	slices.SortStableFunc(n.state.Transfers, func(a, b ChannelState) int { return topo.transferIndex(a) - topo.transferIndex(b) })
+	return nil
+}
+
+// openLink makes the connection of one link, and its transfer channels.
+func (n *Network) openLink(ctx context.Context, topo *Topology, r *lane, l *LinkState) error {
+	err := n.report.step("", "connect "+l.A+" and "+l.B, r.log, func() (string, error) {
+		cfg := relayerConfig(r.account, r.chains, nil)
+		cfg.Paths = paths([]LinkState{*l})
+		if err := r.setUp(ctx, cfg); err != nil {
+			return "", err
 		}
+		err := r.openConnection(ctx, l)
+		return fmt.Sprintf("%s, %s", l.AConnection, l.BConnection), err
+	})
+	if err != nil {
+		return err
 	}
 	for _, tr := range topo.Transfers {
-		err := n.report.step("", "open transfer channel "+tr.From+" – "+tr.To, setupLog, func() (string, error) {
-			return n.openTransfer(ctx, tr)
+		if linkName(tr.From, tr.To) != linkName(l.A, l.B) {
+			continue
+		}
+		err := n.report.step("", "open transfer channel "+tr.From+" – "+tr.To, r.log, func() (string, error) {
+			return n.openTransfer(ctx, r, l.Path, tr)
 		})
 		if err != nil {
 			return err
@@ -106,19 +143,47 @@ func (n *Network) openConnections(ctx context.Context, topo *Topology, links []L
 	return nil
 }
 
-// linkBetween returns the link of two chains and the ids that a has.
-func (n *Network) linkBetween(a, b string) (l LinkState, aClient, bClient string, err error) {
+// transferIndex is a transfer channel's place in the topology.
+func (t *Topology) transferIndex(s ChannelState) int {
+	return slices.IndexFunc(t.Transfers, func(tr TransferSpec) bool { return tr.From == s.A && tr.To == s.B })
+}
+
+// openPairings opens the channels of all pairings, those of different links at
+// the same time.
+func (n *Network) openPairings(ctx context.Context, topo *Topology, lanes []*lane) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for i, r := range lanes {
+		l := &n.state.Links[i]
+		group.Go(func() error {
+			for _, p := range topo.Pairings {
+				if linkName(p.Provider, p.Consumer) != linkName(l.A, l.B) {
+					continue
+				}
+				err := n.report.step("", "open channel "+p.Name(), r.log, func() (string, error) { return n.openPairing(ctx, r, l.Path, p) })
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// clientsBetween returns the light clients that two chains have of one another,
+// first the one on a.
+func (n *Network) clientsBetween(a, b string) (onA, onB string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, l := range n.state.Links {
 		switch {
 		case l.A == a && l.B == b:
-			return l, l.AClient, l.BClient, nil
+			return l.AClient, l.BClient, nil
 		case l.A == b && l.B == a:
-			return l, l.BClient, l.AClient, nil
+			return l.BClient, l.AClient, nil
 		}
 	}
-	return l, "", "", fmt.Errorf("%s and %s are not connected", a, b)
+	return "", "", fmt.Errorf("%s and %s are not connected", a, b)
 }
 
 // register lets governance of every chain register its partners, all chains at
@@ -137,7 +202,7 @@ func (n *Network) register(ctx context.Context, topo *Topology) error {
 				continue
 			}
 			consumer := n.Chain(p.Consumer)
-			_, consumerID, providerID, err := n.linkBetween(p.Provider, p.Consumer)
+			consumerID, providerID, err := n.clientsBetween(p.Provider, p.Consumer)
 			if err != nil {
 				return err
 			}
@@ -151,7 +216,7 @@ func (n *Network) register(ctx context.Context, topo *Topology) error {
 				proposals = append(proposals, Proposal{Title: "Register consumer " + p.Consumer, Messages: []sdk.Msg{msg}})
 				record = append(record, func(id uint64) { state.ProviderProposal = id })
 			} else {
-				msgs, err := addProvider(p, c, n.Chain(p.Provider), providerID)
+				msgs, err := n.addProvider(p, c, n.Chain(p.Provider), providerID)
 				if err != nil {
 					return err
 				}
@@ -217,63 +282,64 @@ func (p *PairingSpec) slashPolicy(downtime math.LegacyDec) (providertypes.SlashP
 	return policy, err
 }
 
-// addProvider is what governance of the consumer decides: the registration and
-// the first price.
-func addProvider(p *PairingSpec, consumer, provider *Chain, clientID string) ([]sdk.Msg, error) {
+// addProvider is what governance of the consumer decides: the registration, and
+// the first price if it sets it.
+func (n *Network) addProvider(p *PairingSpec, consumer, provider *Chain, clientID string) ([]sdk.Msg, error) {
 	discount, err1 := math.LegacyNewDecFromStr(p.Discount)
 	ratio, err2 := math.LegacyNewDecFromStr(p.MaxPowerRatio)
 	weight, err3 := math.LegacyNewDecFromStr(p.GovernanceWeight)
 	reward, err4 := math.LegacyNewDecFromStr(p.RewardRatio)
 	price, err5 := math.LegacyNewDecFromStr(p.Price)
 	maxCap, ok := math.NewIntFromString(p.MaxCap)
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil || !ok {
+	feed, err6 := n.priceConfig(p, consumer)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil || !ok {
 		return nil, errors.Join(err, ErrBadAmount)
 	}
-	return []sdk.Msg{
-		&consumertypes.MsgAddProvider{
-			Authority: consumer.Authority(),
-			Config: consumertypes.ProviderConfig{
-				ProviderId:         clientID,
-				ChainId:            provider.ID,
-				CollateralDenom:    provider.Denom,
-				CollateralDecimals: provider.Decimals,
-				PriceFeed:          "governance",
-				Discount:           discount,
-				MaxCap:             maxCap,
-				MaxPowerRatio:      ratio,
-				GovernanceWeight:   weight,
-				RewardRatio:        reward,
-			},
+	msgs := []sdk.Msg{&consumertypes.MsgAddProvider{
+		Authority: consumer.Authority(),
+		Config: consumertypes.ProviderConfig{
+			ProviderId:         clientID,
+			ChainId:            provider.ID,
+			CollateralDenom:    provider.Denom,
+			CollateralDecimals: provider.Decimals,
+			PriceFeed:          p.PriceFeed,
+			Discount:           discount,
+			MaxCap:             maxCap,
+			MaxPowerRatio:      ratio,
+			GovernanceWeight:   weight,
+			RewardRatio:        reward,
+			Price:              feed,
 		},
-		&consumertypes.MsgSetPrice{Authority: consumer.Authority(), ProviderId: clientID, Price: price},
-	}, nil
+	}}
+	if p.PriceFeed == consumertypes.PriceFeedGovernance {
+		msgs = append(msgs, &consumertypes.MsgSetPrice{Authority: consumer.Authority(), ProviderId: clientID, Price: price})
+	}
+	return msgs, nil
 }
 
 // openPairing opens the channel of one direction, from the consumer.
-func (n *Network) openPairing(ctx context.Context, p PairingSpec) (string, error) {
-	l, _, _, err := n.linkBetween(p.Provider, p.Consumer)
-	if err != nil {
-		return "", err
-	}
-	onConsumer, onProvider, err := n.openChannel(ctx, l, p.Consumer, meshtypes.PortConsumer, meshtypes.PortProvider, meshtypes.Version)
+func (n *Network) openPairing(ctx context.Context, r *lane, path string, p PairingSpec) (string, error) {
+	onConsumer, onProvider, err := r.openChannel(ctx, path, p.Consumer, meshtypes.PortConsumer, meshtypes.PortProvider, meshtypes.Version)
 	if err != nil {
 		return "", err
 	}
 	n.mu.Lock()
-	i := slices.IndexFunc(n.state.Pairings, func(s PairingState) bool {
-		return s.Provider == p.Provider && s.Consumer == p.Consumer
-	})
-	n.state.Pairings[i].ConsumerChannel, n.state.Pairings[i].ProviderChannel = onConsumer, onProvider
+	state := n.pairingState(p)
+	state.ConsumerChannel, state.ProviderChannel = onConsumer, onProvider
 	n.mu.Unlock()
 	return fmt.Sprintf("%s on %s, %s on %s", onConsumer, p.Consumer, onProvider, p.Provider), nil
 }
 
-func (n *Network) openTransfer(ctx context.Context, tr TransferSpec) (string, error) {
-	l, _, _, err := n.linkBetween(tr.From, tr.To)
-	if err != nil {
-		return "", err
-	}
-	a, b, err := n.openChannel(ctx, l, tr.From, transfertypes.PortID, transfertypes.PortID, transfertypes.V1)
+// pairingState is what is written down about a pairing; the lock must be held.
+func (n *Network) pairingState(p PairingSpec) *PairingState {
+	i := slices.IndexFunc(n.state.Pairings, func(s PairingState) bool {
+		return s.Provider == p.Provider && s.Consumer == p.Consumer
+	})
+	return &n.state.Pairings[i]
+}
+
+func (n *Network) openTransfer(ctx context.Context, r *lane, path string, tr TransferSpec) (string, error) {
+	a, b, err := r.openChannel(ctx, path, tr.From, transfertypes.PortID, transfertypes.PortID, transfertypes.V1)
 	if err != nil {
 		return "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -69,8 +70,9 @@ type (
 	}
 )
 
-// relayerConfig is the relayer's configuration before it has made anything.
-func relayerConfig(chains []*Chain, links []link) rlyConfig {
+// relayerConfig is the configuration of a relayer that signs with an account,
+// before it has made anything.
+func relayerConfig(account string, chains []*Chain, links []link) rlyConfig {
 	cfg := rlyConfig{
 		// No debug server: it would need a port and nobody asks it.
 		Global: rlyGlobal{Timeout: "10s", LightCacheSize: 20, LogLevel: "info", MaxReceiverSize: 150},
@@ -79,7 +81,7 @@ func relayerConfig(chains []*Chain, links []link) rlyConfig {
 	}
 	for _, c := range chains {
 		cfg.Chains[c.ID] = rlyChain{Type: "cosmos", Value: rlyChainValue{
-			Key: RelayerAccount, ChainID: c.ID, RPCAddr: fmt.Sprintf("http://127.0.0.1:%d", c.Nodes[0].Ports.RPC),
+			Key: account, ChainID: c.ID, RPCAddr: fmt.Sprintf("http://127.0.0.1:%d", c.Nodes[0].Ports.RPC),
 			AccountPrefix: c.Prefix, KeyringBackend: "test", GasAdjustment: 1.5,
 			GasPrices: c.MinGasPrice.String() + c.Denom, Timeout: "10s", OutputFormat: "json",
 			SignMode: "direct", ExtraCodecs: []string{}, CoinType: 118, Algorithm: "secp256k1", Broadcast: "batch",
@@ -92,22 +94,46 @@ func relayerConfig(chains []*Chain, links []link) rlyConfig {
 	return cfg
 }
 
-func (n *Network) rlyConfigPath() string { return filepath.Join(n.relayer(), "config", "config.yaml") }
+// lane is a relayer with a home and an account of its own. One relays; each link
+// is set up by another, so that none waits for the rest.
+type lane struct {
+	n            *Network
+	account      string
+	home, log    string
+	chains       []*Chain
+	connectionID map[string]string // of each chain, once there is one
+}
 
-func (n *Network) writeRlyConfig(cfg rlyConfig) error {
+// mainLane is the relayer that makes the clients and relays in the end.
+func (n *Network) mainLane(chains []*Chain) *lane {
+	return &lane{n: n, account: RelayerAccount, home: n.relayer(), log: n.state.Relayer.SetupLog, chains: chains}
+}
+
+// setupLane is the relayer that sets up the i-th link.
+func (n *Network) setupLane(i int, l LinkState) *lane {
+	name := fmt.Sprintf("setup-%s", l.Path)
+	return &lane{
+		n: n, account: setupAccount(i), home: filepath.Join(n.relayer(), name), log: n.log("relayer-" + name),
+		chains: []*Chain{n.Chain(l.A), n.Chain(l.B)}, connectionID: map[string]string{},
+	}
+}
+
+func (r *lane) configPath() string { return filepath.Join(r.home, "config", "config.yaml") }
+
+func (r *lane) write(cfg rlyConfig) error {
 	data, err := yaml.Marshal(cfg)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(n.rlyConfigPath()), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(r.configPath()), 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(n.rlyConfigPath(), data, 0o600)
+	return os.WriteFile(r.configPath(), data, 0o600)
 }
 
-func (n *Network) readRlyConfig() (rlyConfig, error) {
+func (r *lane) read() (rlyConfig, error) {
 	var cfg rlyConfig
-	data, err := os.ReadFile(n.rlyConfigPath())
+	data, err := os.ReadFile(r.configPath())
 	if err != nil {
 		return cfg, err
 	}
@@ -115,50 +141,64 @@ func (n *Network) readRlyConfig() (rlyConfig, error) {
 }
 
 // rly runs a relayer command to its end.
-func (n *Network) rly(ctx context.Context, args ...string) error {
+func (r *lane) rly(ctx context.Context, args ...string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, ErrTimeout)
 	defer cancel()
-	args = append(args, "--home", n.relayer())
-	err := n.launcher.run(ctx, n.state.Relayer.SetupLog, nil, n.state.Rly, args...)
+	args = append(args, "--home", r.home)
+	err := r.n.launcher.run(ctx, r.log, nil, r.n.state.Rly, args...)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-// setUpRelayer gives the relayer its configuration and keys.
-func (n *Network) setUpRelayer(ctx context.Context, links []link) error {
-	var chains []*Chain
-	for _, c := range n.chains {
-		for _, l := range links {
-			if l.a == c.ID || l.b == c.ID {
-				chains = append(chains, c)
-				break
-			}
-		}
-	}
-	if err := n.writeRlyConfig(relayerConfig(chains, links)); err != nil {
+// setUp gives the relayer its configuration and keys.
+func (r *lane) setUp(ctx context.Context, cfg rlyConfig) error {
+	if err := r.write(cfg); err != nil {
 		return err
 	}
-	for _, c := range chains {
-		account, err := c.account(RelayerAccount)
+	for _, c := range r.chains {
+		account, err := c.account(r.account)
 		if err != nil {
 			return err
 		}
-		if err := n.rly(ctx, "keys", "restore", c.ID, RelayerAccount, account.Mnemonic); err != nil {
+		if err := r.rly(ctx, "keys", "restore", c.ID, r.account, account.Mnemonic); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// linked are the chains that have a link.
+func (n *Network) linked(links []link) []*Chain {
+	var chains []*Chain
+	for _, c := range n.chains {
+		if slices.ContainsFunc(links, func(l link) bool { return l.a == c.ID || l.b == c.ID }) {
+			chains = append(chains, c)
+		}
+	}
+	return chains
+}
+
+// paths is what the relayer is to relay on: links with their clients and connections.
+func paths(links []LinkState) map[string]rlyPath {
+	out := map[string]rlyPath{}
+	for _, l := range links {
+		out[l.Path] = rlyPath{
+			Src: rlyPathEnd{ChainID: l.A, ClientID: l.AClient, ConnectionID: l.AConnection},
+			Dst: rlyPathEnd{ChainID: l.B, ClientID: l.BClient, ConnectionID: l.BConnection},
+		}
+	}
+	return out
+}
+
 // createClients makes the light clients that two chains have of one another.
-func (n *Network) createClients(ctx context.Context, l link, trustingPercent int) (LinkState, error) {
+func (r *lane) createClients(ctx context.Context, l link, trustingPercent int) (LinkState, error) {
 	state := LinkState{Path: l.name(), A: l.a, B: l.b}
-	if err := n.rly(ctx, "transact", "clients", l.name(), "--client-tp-percentage", strconv.Itoa(trustingPercent)); err != nil {
+	if err := r.rly(ctx, "transact", "clients", l.name(), "--client-tp-percentage", strconv.Itoa(trustingPercent)); err != nil {
 		return state, err
 	}
-	cfg, err := n.readRlyConfig()
+	cfg, err := r.read()
 	if err != nil {
 		return state, err
 	}
@@ -170,15 +210,15 @@ func (n *Network) createClients(ctx context.Context, l link, trustingPercent int
 	return state, nil
 }
 
-// openConnection makes a connection out of the clients of a link.
-func (n *Network) openConnection(ctx context.Context, state *LinkState) error {
-	if err := n.settle(ctx, state.A, state.B); err != nil {
+// openConnection makes a connection out of the clients of a link, and notes it there.
+func (r *lane) openConnection(ctx context.Context, state *LinkState) error {
+	if err := r.n.settle(ctx, state.A, state.B); err != nil {
 		return err
 	}
-	if err := n.rly(ctx, "transact", "connection", state.Path, "--timeout", "10s", "--max-retries", "10"); err != nil {
+	if err := r.rly(ctx, "transact", "connection", state.Path, "--timeout", "10s", "--max-retries", "10"); err != nil {
 		return err
 	}
-	cfg, err := n.readRlyConfig()
+	cfg, err := r.read()
 	if err != nil {
 		return err
 	}
@@ -186,13 +226,14 @@ func (n *Network) openConnection(ctx context.Context, state *LinkState) error {
 	if path.Src.ConnectionID == "" || path.Dst.ConnectionID == "" {
 		return errors.New("the relayer reports no connection")
 	}
-	n.mu.Lock()
+	r.n.mu.Lock()
 	state.AConnection, state.BConnection = path.Src.ConnectionID, path.Dst.ConnectionID
-	n.mu.Unlock()
+	r.n.mu.Unlock()
+	r.connectionID[state.A], r.connectionID[state.B] = path.Src.ConnectionID, path.Dst.ConnectionID
 	// The relayer opens channels from a path's source. The way back is the same
 	// path with its ends exchanged; it is not relayed on, only opened from.
 	cfg.Paths[reversed(state.Path)] = rlyPath{Src: path.Dst, Dst: path.Src}
-	return n.writeRlyConfig(cfg)
+	return r.write(cfg)
 }
 
 // settle waits until what was done last can be proved: the relayer looks at the
@@ -208,22 +249,26 @@ func (n *Network) settle(ctx context.Context, ids ...string) error {
 
 func reversed(path string) string { return path + "--reversed" }
 
-// openChannel opens an unordered channel, the handshake beginning on the chain
-// from. It returns the channel's ids on from and on the other chain.
-func (n *Network) openChannel(ctx context.Context, l LinkState, from, fromPort, toPort, version string) (string, string, error) {
-	path, connection := l.Path, l.AConnection
-	if from == l.B {
-		path, connection = reversed(l.Path), l.BConnection
+// openChannel opens an unordered channel on a link, the handshake beginning on
+// the chain from. It returns the channel's ids on from and on the other chain.
+func (r *lane) openChannel(ctx context.Context, path, from, fromPort, toPort, version string) (string, string, error) {
+	last := r.chains[1]
+	if from != r.chains[0].ID {
+		path, last = reversed(path), r.chains[0]
 	}
-	if err := n.settle(ctx, l.A, l.B); err != nil {
+	// The relayer takes any channel of these ports for its own that the other chain
+	// confirms: one at a time, and the one before must be some blocks ago.
+	last.confirming.Lock()
+	defer last.confirming.Unlock()
+	if err := r.n.settle(ctx, r.chains[0].ID, r.chains[1].ID); err != nil {
 		return "", "", err
 	}
-	err := n.rly(ctx, "transact", "channel", path, "--src-port", fromPort, "--dst-port", toPort,
+	err := r.rly(ctx, "transact", "channel", path, "--src-port", fromPort, "--dst-port", toPort,
 		"--order", "unordered", "--version", version, "--override", "--timeout", "10s", "--max-retries", "10")
 	if err != nil {
 		return "", "", err
 	}
-	return n.Chain(from).openChannelOn(ctx, connection, fromPort)
+	return r.n.Chain(from).openChannelOn(ctx, r.connectionID[from], fromPort)
 }
 
 // RelayerRunning reports whether the relayer's process is alive.

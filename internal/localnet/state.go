@@ -106,6 +106,10 @@ type PairingState struct {
 	ProviderID      string `json:"provider_id"`
 	ProviderChannel string `json:"provider_channel"`
 	ConsumerChannel string `json:"consumer_channel"`
+	// ProviderTransfer and ConsumerTransfer are the ends of the transfer channel
+	// over which rewards come; empty if there is none.
+	ProviderTransfer string `json:"provider_transfer,omitempty"`
+	ConsumerTransfer string `json:"consumer_transfer,omitempty"`
 	// The governance proposals that registered the pairing.
 	ProviderProposal uint64 `json:"provider_proposal"`
 	ConsumerProposal uint64 `json:"consumer_proposal"`

@@ -106,6 +106,24 @@ type PairingSpec struct {
 	MaxPowerRatio    string `yaml:"max_power_ratio"`
 	GovernanceWeight string `yaml:"governance_weight"`
 	RewardRatio      string `yaml:"reward_ratio"`
+	// RewardDenoms are the consumer's own denoms of which the provider gets its
+	// part; none means the staking denom. They take effect where there is a
+	// transfer channel between the two chains.
+	RewardDenoms []RewardDenomSpec `yaml:"reward_denoms"`
+
+	// PriceFeed is governance, feeders or proof. Price is what it says at first.
+	PriceFeed string `yaml:"price_feed"`
+	// PriceWindow is what prices are averaged over, and MaxPostAge how old a post
+	// or a proof may be; 0 lets the chain choose.
+	PriceWindow Duration `yaml:"price_window"`
+	MaxPostAge  Duration `yaml:"max_post_age"`
+	// Feeders are accounts of the consumer; MinFeeders of them make a price, those
+	// left out that are farther than MaxDeviation from the median.
+	Feeders      []string `yaml:"feeders"`
+	MinFeeders   uint32   `yaml:"min_feeders"`
+	MaxDeviation string   `yaml:"max_deviation"`
+	// PriceSource is where a price is that is proved.
+	PriceSource *PriceSourceSpec `yaml:"price_source"`
 
 	// What governance of the provider registers about the consumer.
 
@@ -124,6 +142,22 @@ type PairingSpec struct {
 	// proofs do that hit more than a third of the cross-stake.
 	UnprovenDelay Duration `yaml:"unproven_delay"`
 	MassDelay     Duration `yaml:"mass_delay"`
+}
+
+// RewardDenomSpec is a denom of which a provider gets its part of the rewards.
+type RewardDenomSpec struct {
+	Denom string `yaml:"denom"`
+	// MinTransfer is the least that is sent before a day has passed.
+	MinTransfer string `yaml:"min_transfer"`
+}
+
+// PriceSourceSpec is a price in the state of another chain: what an account there
+// holds of a denom, times ten to the exponent.
+type PriceSourceSpec struct {
+	Chain    string `yaml:"chain"`
+	Account  string `yaml:"account"`
+	Denom    string `yaml:"denom"`
+	Exponent int32  `yaml:"exponent"`
 }
 
 // Name identifies a pairing in messages: provider→consumer.
@@ -199,6 +233,18 @@ func ValidatorAccount(i int) string { return fmt.Sprintf("validator%d", i) }
 
 // RelayerAccount is the name of the relayer's account.
 const RelayerAccount = "relayer"
+
+// setupAccount is the name of the account with which the i-th link is set up, so
+// that links do not wait for one another.
+func setupAccount(i int) string {
+	if i == 0 {
+		return RelayerAccount
+	}
+	return fmt.Sprintf("%s%d", RelayerAccount, i)
+}
+
+// relayers is how many accounts the relayer has.
+func (t *Topology) relayers() int { return max(1, len(t.links())) }
 
 // LoadTopology reads and checks a topology file.
 func LoadTopology(path string) (*Topology, error) {
@@ -323,6 +369,14 @@ func (t *Topology) setDefaults() {
 		setDefault(&p.MaxPowerRatio, math.LegacyNewDecWithPrec(3, 1).QuoInt64(t.providersOf(p.Consumer)).String())
 		setDefault(&p.GovernanceWeight, "0")
 		setDefault(&p.RewardRatio, "1")
+		setDefault(&p.PriceFeed, consumertypes.PriceFeedGovernance)
+		for j := range p.RewardDenoms {
+			setDefault(&p.RewardDenoms[j].MinTransfer, "0")
+		}
+		if p.PriceFeed == consumertypes.PriceFeedFeeders {
+			setDefault(&p.MinFeeders, uint32(len(p.Feeders)/2+1))
+			setDefault(&p.MaxDeviation, "0.1")
+		}
 		setDefault(&p.DoubleSignSlash, "0.05")
 		setDefault(&p.DowntimeSlash, "0.01")
 		if c := t.chain(p.Consumer); c != nil {
@@ -353,7 +407,7 @@ var (
 	reChainID = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9-]{1,47}$`)
 	rePrefix  = regexp.MustCompile(`^[a-z][a-z0-9]{0,15}$`)
 	reAccount = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
-	reserved  = regexp.MustCompile(`^(relayer|validator[0-9]*)$`)
+	reserved  = regexp.MustCompile(`^(relayer|validator)[0-9]*$`)
 )
 
 // Validate reports everything that is wrong, each problem with its place and
@@ -420,6 +474,8 @@ func (t *Topology) Validate() error {
 		}
 		directions[p.Name()] = true
 		p.validate(where+" "+p.Name(), add)
+		t.validateRewards(where+" "+p.Name(), p, add)
+		t.validateFeed(where+" "+p.Name(), p, add)
 	}
 	for _, c := range t.Chains {
 		if sum := t.powerRatios(c.ID); sum.MulInt64(3).GTE(math.LegacyOneDec()) {
@@ -620,6 +676,96 @@ func (p *PairingSpec) validate(where string, add report) {
 	}
 }
 
+// validateRewards checks which rewards a pairing forwards.
+func (t *Topology) validateRewards(where string, p *PairingSpec, add report) {
+	if len(p.RewardDenoms) == 0 {
+		return
+	}
+	if len(p.RewardDenoms) > consumertypes.MaxRewardDenoms {
+		add(where+".reward_denoms", ErrBadDenom, "%d, at most %d", len(p.RewardDenoms), consumertypes.MaxRewardDenoms)
+	}
+	if !t.transfers(p.Provider, p.Consumer) {
+		add(where+".reward_denoms", ErrUnknownChain, "transfers lists no channel between %s and %s", p.Consumer, p.Provider)
+	}
+	seen := map[string]bool{}
+	for i, d := range p.RewardDenoms {
+		at := fmt.Sprintf("%s.reward_denoms[%d]", where, i)
+		if sdk.ValidateDenom(d.Denom) != nil || strings.Contains(d.Denom, "/") || seen[d.Denom] {
+			add(at+".denom", ErrBadDenom, "%q: want a denom of %s's own, once", d.Denom, p.Consumer)
+		}
+		seen[d.Denom] = true
+		if v, ok := math.NewIntFromString(d.MinTransfer); !ok || v.IsNegative() {
+			add(at+".min_transfer", ErrBadAmount, "%q is not a whole number", d.MinTransfer)
+		}
+	}
+}
+
+// transfers says whether there is a transfer channel between two chains.
+func (t *Topology) transfers(a, b string) bool {
+	return slices.ContainsFunc(t.Transfers, func(tr TransferSpec) bool { return linkName(tr.From, tr.To) == linkName(a, b) })
+}
+
+// validateFeed checks where a pairing's price comes from.
+func (t *Topology) validateFeed(where string, p *PairingSpec, add report) {
+	switch p.PriceFeed {
+	case consumertypes.PriceFeedGovernance, consumertypes.PriceFeedFeeders, consumertypes.PriceFeedProof:
+	default:
+		add(where+".price_feed", ErrBadFeed, "%q: want governance, feeders or proof", p.PriceFeed)
+		return
+	}
+	if p.PriceWindow < 0 || p.MaxPostAge < 0 {
+		add(where+".price_window", ErrBadDuration, "price_window and max_post_age must not be negative")
+	}
+	if feeders := p.PriceFeed == consumertypes.PriceFeedFeeders; feeders || len(p.Feeders) > 0 || p.MinFeeders > 0 {
+		if !feeders {
+			add(where+".feeders", ErrBadFeed, "price_feed is %s", p.PriceFeed)
+			return
+		}
+		t.validateFeeders(where, p, add)
+	}
+	source := p.PriceSource
+	if (source != nil) != (p.PriceFeed == consumertypes.PriceFeedProof) {
+		add(where+".price_source", ErrBadFeed, "it is for price_feed: proof, and needed there")
+		return
+	}
+	if source == nil {
+		return
+	}
+	c := t.chain(source.Chain)
+	if c == nil || source.Chain == p.Consumer {
+		add(where+".price_source.chain", ErrUnknownChain, "%q: want another chain than %s", source.Chain, p.Consumer)
+		return
+	}
+	if !t.hasAccount(c, source.Account) {
+		add(where+".price_source.account", ErrBadAccount, "%s has no account %q", c.ID, source.Account)
+	}
+	if sdk.ValidateDenom(source.Denom) != nil {
+		add(where+".price_source.denom", ErrBadDenom, "%q", source.Denom)
+	}
+	if source.Exponent < -36 || source.Exponent > 36 {
+		add(where+".price_source.exponent", ErrBadAmount, "%d is not between -36 and 36", source.Exponent)
+	}
+}
+
+func (t *Topology) validateFeeders(where string, p *PairingSpec, add report) {
+	consumer := t.chain(p.Consumer)
+	for i, name := range p.Feeders {
+		if !t.hasAccount(consumer, name) || slices.Contains(p.Feeders[:i], name) {
+			add(where+".feeders", ErrBadAccount, "%q is no account of %s, or is there twice", name, p.Consumer)
+		}
+	}
+	if p.MinFeeders < 1 || int(p.MinFeeders) > len(p.Feeders) {
+		add(where+".min_feeders", ErrBadFeed, "%d is not between 1 and the number of feeders, %d", p.MinFeeders, len(p.Feeders))
+	}
+	if d, err := math.LegacyNewDecFromStr(p.MaxDeviation); err != nil || !inUnit(d) || !d.IsPositive() {
+		add(where+".max_deviation", ErrBadRatio, "%q: want a decimal above 0 and at most 1", p.MaxDeviation)
+	}
+}
+
+func (t *Topology) hasAccount(c *ChainSpec, name string) bool {
+	return slices.ContainsFunc(t.accountsOn(c), func(a AccountSpec) bool { return a.Name == name })
+}
+
 func inUnit(d math.LegacyDec) bool { return !d.IsNegative() && d.LTE(math.LegacyOneDec()) }
 
 func positive(s string) (math.Int, bool) {
@@ -689,6 +835,11 @@ func (t *Topology) links() []link {
 	}
 	for _, tr := range t.Transfers {
 		add(tr.From, tr.To)
+	}
+	for _, p := range t.Pairings {
+		if p.PriceSource != nil {
+			add(p.Consumer, p.PriceSource.Chain)
+		}
 	}
 	return out
 }

@@ -45,9 +45,42 @@ func TestParseTopologyDefaults(t *testing.T) {
 func TestDemoTopology(t *testing.T) {
 	topo, err := LoadTopology("../../cmd/meshnet/topologies/demo.yaml")
 	require.NoError(t, err)
-	require.Equal(t, []string{"osmosis-local", "axelar-local"}, topo.chainIDs())
-	require.Len(t, topo.Pairings, 2)
-	require.Len(t, topo.links(), 1, "both directions share clients and connection")
+	require.Equal(t, []string{"osmosis-local", "axelar-local", "juno-local"}, topo.chainIDs())
+	require.Len(t, topo.Pairings, 4)
+	require.Len(t, topo.links(), 3, "both directions share clients and connection, prices and transfers too")
+	for _, p := range topo.Pairings {
+		require.True(t, topo.transfers(p.Provider, p.Consumer), "%s: rewards come home", p.Name())
+	}
+}
+
+func TestPriceFeedDefaults(t *testing.T) {
+	topo, err := ParseTopology([]byte(strings.Replace(goodTopology, "{provider: one, consumer: two}",
+		"{provider: one, consumer: two, price_feed: feeders, feeders: [alice], reward_denoms: [{denom: utwo}]}\ntransfers: [{from: two, to: one}]", 1)))
+	require.NoError(t, err)
+	p := topo.Pairings[0]
+	require.Equal(t, uint32(1), p.MinFeeders)
+	require.Equal(t, "0.1", p.MaxDeviation)
+	require.Equal(t, "0", p.RewardDenoms[0].MinTransfer)
+	require.Len(t, topo.links(), 1)
+
+	topo, err = ParseTopology([]byte(goodTopology + `
+  - {provider: two, consumer: one, price_feed: proof, price_source: {chain: three, account: alice, denom: uprice, exponent: -6}}
+`))
+	require.ErrorIs(t, err, ErrUnknownChain)
+	require.Nil(t, topo)
+
+	topo, err = ParseTopology([]byte(`
+accounts: [{name: alice, amount: "1000"}]
+chains:
+  - {id: one, prefix: one, denom: uone, validators: 1}
+  - {id: two, prefix: two, denom: utwo, validators: 1}
+  - {id: three, prefix: three, denom: uthree, validators: 1}
+pairings:
+  - {provider: one, consumer: two, price_feed: proof, price_source: {chain: three, account: alice, denom: uprice, exponent: -6}}
+`))
+	require.NoError(t, err)
+	require.Equal(t, []link{{"one", "two"}, {"two", "three"}}, topo.links(), "the source's light client")
+	require.Equal(t, 2, topo.relayers())
 }
 
 func TestSlashPolicy(t *testing.T) {
@@ -117,6 +150,7 @@ func TestParseTopologyBadInput(t *testing.T) {
 
 		{"bad account name", two + "accounts: [{name: Alice, amount: '1'}]", ErrBadAccount, `"Alice"`},
 		{"reserved account name", two + "accounts: [{name: validator0, amount: '1'}]", ErrBadAccount, "reserved"},
+		{"another account of the relayer's", two + "accounts: [{name: relayer2, amount: '1'}]", ErrBadAccount, "reserved"},
 		{"duplicate account", chainWith(", accounts: [{name: a, amount: '1'}, {name: a, amount: '1'}]"), ErrDuplicateAccount, `"a" is used twice`},
 		{"account without money", two + "accounts: [{name: alice}]", ErrBadAmount, "has none"},
 		{"account with bad amount", two + "accounts: [{name: alice, amount: '-1'}]", ErrBadAmount, `"-1"`},
@@ -144,6 +178,25 @@ func TestParseTopologyBadInput(t *testing.T) {
 		{"veto too long", two + "pairings: [{provider: one, consumer: two, unproven_delay: 41s}]", ErrBadDuration, "third of unbonding_period, 40s"},
 		{"mass veto too long", two + "pairings: [{provider: one, consumer: two, mass_delay: 41s}]", ErrBadDuration, "mass_delay"},
 		{"bad unbonding period", two + "pairings: [{provider: one, consumer: two, unbonding_period: 1s}]", ErrBadDuration, "unbonding_period"},
+		{"rewards without a channel", two + "pairings: [{provider: one, consumer: two, reward_denoms: [{denom: utwo}]}]", ErrUnknownChain, "no channel between two and one"},
+		{"reward denom that is none", two + "pairings: [{provider: one, consumer: two, reward_denoms: [{denom: 2}]}]", ErrBadDenom, `reward_denoms[0].denom: bad denom: "2"`},
+		{"reward denom of elsewhere", two + "pairings: [{provider: one, consumer: two, reward_denoms: [{denom: ibc/AB}]}]", ErrBadDenom, "two's own"},
+		{"reward denom twice", two + "pairings: [{provider: one, consumer: two, reward_denoms: [{denom: utwo}, {denom: utwo}]}]", ErrBadDenom, "reward_denoms[1]"},
+		{"too many reward denoms", two + "pairings: [{provider: one, consumer: two, reward_denoms: [{denom: aaa}, {denom: bbb}, {denom: ccc}, {denom: ddd}, {denom: eee}]}]", ErrBadDenom, "5, at most 4"},
+		{"minimum that is no number", two + "pairings: [{provider: one, consumer: two, reward_denoms: [{denom: utwo, min_transfer: '-1'}]}]", ErrBadAmount, "min_transfer"},
+		{"unknown feed", two + "pairings: [{provider: one, consumer: two, price_feed: oracle}]", ErrBadFeed, "governance, feeders or proof"},
+		{"feeders of another feed", two + "pairings: [{provider: one, consumer: two, feeders: [alice]}]", ErrBadFeed, "price_feed is governance"},
+		{"feeder without an account", two + "pairings: [{provider: one, consumer: two, price_feed: feeders, feeders: [zoe]}]", ErrBadAccount, `"zoe"`},
+		{"no feeders", two + "pairings: [{provider: one, consumer: two, price_feed: feeders}]", ErrBadFeed, "min_feeders"},
+		{"too few feeders", two + "accounts: [{name: a, amount: '1'}]\npairings: [{provider: one, consumer: two, price_feed: feeders, feeders: [a], min_feeders: 2}]", ErrBadFeed, "the number of feeders, 1"},
+		{"deviation zero", two + "accounts: [{name: a, amount: '1'}]\npairings: [{provider: one, consumer: two, price_feed: feeders, feeders: [a], max_deviation: '0'}]", ErrBadRatio, "max_deviation"},
+		{"negative window", two + "pairings: [{provider: one, consumer: two, price_window: -1s}]", ErrBadDuration, "price_window"},
+		{"proof without a source", two + "pairings: [{provider: one, consumer: two, price_feed: proof}]", ErrBadFeed, "price_source"},
+		{"source without proofs", two + "pairings: [{provider: one, consumer: two, price_source: {chain: one}}]", ErrBadFeed, "price_source"},
+		{"source on the consumer itself", two + "pairings: [{provider: one, consumer: two, price_feed: proof, price_source: {chain: two}}]", ErrUnknownChain, "price_source.chain"},
+		{"source without an account", two + "pairings: [{provider: one, consumer: two, price_feed: proof, price_source: {chain: one, account: zoe, denom: uprice}}]", ErrBadAccount, `one has no account "zoe"`},
+		{"source without a denom", two + "pairings: [{provider: one, consumer: two, price_feed: proof, price_source: {chain: one, account: zoe}}]", ErrBadDenom, "price_source.denom"},
+		{"source out of scale", two + "pairings: [{provider: one, consumer: two, price_feed: proof, price_source: {chain: one, account: zoe, denom: uprice, exponent: 37}}]", ErrBadAmount, "37"},
 		{"transfer to an unknown chain", two + "transfers: [{from: one, to: three}]", ErrUnknownChain, "transfers[0].to"},
 		{"transfer to itself", two + "transfers: [{from: one, to: one}]", ErrSelfPairing, "transfers[0]"},
 		{"transfer twice", two + "transfers: [{from: one, to: two}, {from: two, to: one}]", ErrDuplicatePairing, "transfers[1]"},

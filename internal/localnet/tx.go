@@ -123,9 +123,18 @@ func (c *Chain) TxWith(ctx context.Context, opts TxOptions, from string, msgs ..
 	if err := c.txError(sent.TxResponse); err != nil {
 		return sent.TxResponse, err
 	}
-	hash := sent.TxResponse.TxHash
+	got, err := c.included(ctx, sent.TxResponse.TxHash)
+	if err != nil {
+		return nil, fail("inclusion", err)
+	}
+	return got, c.txError(got)
+}
+
+// included waits until a transaction is in a block.
+func (c *Chain) included(ctx context.Context, hash string) (*sdk.TxResponse, error) {
+	service := txtypes.NewServiceClient(c.Conn())
 	var got *sdk.TxResponse
-	err = WaitFor(ctx, fmt.Sprintf("transaction %s on %s", hash, c.ID), c.patience(5), func(ctx context.Context) (bool, string, error) {
+	err := WaitFor(ctx, fmt.Sprintf("transaction %s on %s", hash, c.ID), c.patience(5), func(ctx context.Context) (bool, string, error) {
 		res, err := service.GetTx(ctx, &txtypes.GetTxRequest{Hash: hash})
 		if status.Code(err) == codes.NotFound {
 			return false, "not in a block", nil
@@ -136,8 +145,29 @@ func (c *Chain) TxWith(ctx context.Context, opts TxOptions, from string, msgs ..
 		got = res.TxResponse
 		return true, "", nil
 	})
+	return got, err
+}
+
+// CLITx runs `meshd tx …` in the name of an account, and waits until the
+// transaction is in a block. One that fails is a *TxError.
+func (c *Chain) CLITx(ctx context.Context, from string, args ...string) (*sdk.TxResponse, error) {
+	lock := c.signerLock(from)
+	lock.Lock()
+	defer lock.Unlock()
+	out, err := c.CLI(ctx, append(append([]string{"tx"}, args...), "--from", from, "--yes", "--output", "json")...)
 	if err != nil {
-		return nil, fail("inclusion", err)
+		return nil, err
+	}
+	var sent sdk.TxResponse
+	if err := c.enc.codec.UnmarshalJSON(out, &sent); err != nil {
+		return nil, fmt.Errorf("chain %s: tx %s: %w", c.ID, strings.Join(args, " "), err)
+	}
+	if err := c.txError(&sent); err != nil {
+		return &sent, err
+	}
+	got, err := c.included(ctx, sent.TxHash)
+	if err != nil {
+		return nil, fmt.Errorf("chain %s: tx %s: %w", c.ID, strings.Join(args, " "), err)
 	}
 	return got, c.txError(got)
 }

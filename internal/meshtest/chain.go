@@ -55,6 +55,7 @@ type Chain struct {
 	net          *Network
 	db           dbm.DB
 	stock        *simapp.SimApp
+	followers    []*app.App
 	accounts     map[string]*Account
 	mempool      []*Tx
 	blocks       []*Block
@@ -137,6 +138,13 @@ func (n *node) FinalizeBlock(req *abci.RequestFinalizeBlock) (*abci.ResponseFina
 		b.Events = append(b.Events, tx.Result.Events...)
 	}
 	c.blocks = append(c.blocks, b)
+	for _, follower := range c.followers {
+		again, err := follower.FinalizeBlock(req)
+		if err != nil {
+			return nil, fmt.Errorf("%s: follower at block %d: %w", c.ChainID, req.Height, err)
+		}
+		require.Equal(c, res.AppHash, again.AppHash, "%s: follower at block %d", c.ChainID, req.Height)
+	}
 	return res, nil
 }
 
@@ -145,6 +153,11 @@ func (n *node) Commit() (*abci.ResponseCommit, error) {
 	res, err := n.TestingApp.Commit()
 	if err != nil {
 		return nil, err
+	}
+	for _, follower := range n.chain.followers {
+		if _, err := follower.Commit(); err != nil {
+			return nil, err
+		}
 	}
 	n.chain.net.Relayer.collect(n.chain, n.chain.LastBlock())
 	n.chain.checkInvariants()
@@ -297,6 +310,7 @@ func (c *Chain) CommittedContext() sdk.Context {
 
 // NextContext returns a context whose writes are in the next block, ahead of its transactions.
 func (c *Chain) NextContext() sdk.Context {
+	require.Empty(c, c.followers, "%s: followers see transactions only", c.ChainID)
 	ctx := c.GetContext()
 	return ctx.WithConsensusParams(c.TestChain.App.GetBaseApp().GetConsensusParams(ctx))
 }

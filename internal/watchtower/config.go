@@ -116,8 +116,13 @@ func LoadConfig(path string) (*Config, error) {
 	return cfg, nil
 }
 
-func decodeTOML(bz []byte, cfg *Config) error {
-	err := toml.NewDecoder(bytes.NewReader(bz)).DisallowUnknownFields().Decode(cfg)
+func decodeTOML(bz []byte, cfg *Config) (err error) {
+	defer func() {
+		if r := recover(); r != nil { // the decoder panics on a date where text belongs
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	err = toml.NewDecoder(bytes.NewReader(bz)).DisallowUnknownFields().Decode(cfg)
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) {
 		faults := make([]error, len(strict.Errors))

@@ -78,3 +78,27 @@ func TestUpgradeAddsMeshSecurity(t *testing.T) {
 	require.True(t, back.TotalVirtual().IsZero())
 	n.Until("all are free", 2*u+round, func() bool { return len(out.Batches())+len(back.Batches()) == 0 })
 }
+
+// TestStateSync: nodes that begin from a snapshot of both chains, with stake, unbonding, holds and packets in flight, come to
+// the same hash in every block that follows.
+func TestStateSync(t *testing.T) {
+	n, p := pair(t)
+	alice := p.Provider.Account("alice")
+	p.CrossStake("alice", val(p, 0), 80*one)
+	settle(n, p)
+	p.CrossStake("bob", val(p, 1), 20*one)
+	p.CrossUnstake("alice", val(p, 0), 30*one)
+	alice.Send(p.Provider.MsgUndelegate("alice", nat(p, 0), 50*one))
+	p.Consumer.DoubleSign(val(p, 2), p.Consumer.Height())
+	n.Step()
+
+	p.Provider.StateSync()
+	p.Consumer.StateSync()
+	require.True(t, p.Provider.Held("alice").IsPositive())
+	p.CrossUnstake("alice", val(p, 0), 10*one)
+	p.CrossStake("carol", val(p, 3), 5*one)
+	alice.Send(p.Provider.MsgUndelegate("alice", nat(p, 1), one))
+	settle(n, p)
+	n.Until("what unbonds is free", 2*u+round, func() bool { return len(p.Batches()) == 0 })
+	requireInt(t, 36*one, p.Virtual(val(p, 0)))
+}

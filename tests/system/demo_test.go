@@ -117,28 +117,34 @@ func TestDemo(t *testing.T) {
 		require.NotEmpty(t, s.Detail, s.Name)
 	}
 	require.Equal(t, []string{
-		"start", "pairing", "validator sets", "native delegation", "cross-stake", "voting power", "native stake untouched",
-		"security", "cap", "leave", "relayer outage", "node restart", "double sign", "proof", "downtime", "held", "free", "unjail",
-		"final security", "hostile consumer",
+		"start", "pairing", "validator sets", "native delegation", "cross-stake", "voting power", "third chain",
+		"native stake untouched", "security", "cap", "leave", "relayer outage", "node restart", "double sign", "proof",
+		"rewards", "governance weight", "price", "cap zero", "downtime", "held", "free", "unjail", "final security",
+		"hostile consumer", "all free",
 	}, names)
 
-	require.Len(t, r.Chains, 2)
+	require.Len(t, r.Chains, 3)
 	// What is left when alice (100 OSMO, at home and across) and bob (20 AXL) have left, node1 of axelar-local has signed
-	// twice and node2 of osmosis-local was away, at the prices and caps of the demo's topology, before axelar-local turns
-	// hostile:
-	//   osmosis-local  600 + 90 + 60 − 5 % of 40 = 748 OSMO; a ninth of it is the cap, and half of that on node2; 1 % of
-	//                  its 261 whole units of power is burned, 2.194533 OSMO of it osmosis-local's own
-	//   axelar-local   300 + 30 + 40 − 100 (node1) − 2.61/261.055555 of 30 = 269.700064 AXL; 75 OSMO · 0.5 · 0.9 = 33.75 AXL
-	osmosis, axelar := r.Chains[0], r.Chains[1]
+	// twice and node2 of osmosis-local was away, at the prices and caps of the demo's topology, but for the price of an AXL
+	// that has halved, before axelar-local turns hostile:
+	//   osmosis-local  600 + 90 + 60 − 5 % of 40 = 748 OSMO; on node2 219.5 and 0.9 · 1 · 30 AXL = 27 OSMO; 1 % of its 246 whole
+	//                  units of power is burned, 2.190548 OSMO of it osmosis-local's own; its allies have 0.9 · (20 + 10 + 29.700609) AXL
+	//   axelar-local   300 + 30 + 40 − 100 (node1) − 2.46/246.5 of 30 = 269.700609 AXL; 75 OSMO · 0.5 · 0.9 = 33.75 AXL
+	//   juno-local     60 + 50 JUNO; its caps are zero
+	osmosis, axelar, juno := r.Chains[0], r.Chains[1], r.Chains[2]
 	const dust = 20 // base units, of shares that are not worth whole ones
 	require.Equal(t, "osmosis-local", osmosis.ChainID)
-	require.InDelta(t, 745_805_467, osmosis.NativeBonded, dust)
-	require.InDelta(t, 82_867_274, osmosis.VirtualBonded, dust)
+	require.InDelta(t, 745_809_452, osmosis.NativeBonded, dust)
+	require.InDelta(t, 53_730_548, osmosis.VirtualBonded, dust)
 	require.Equal(t, map[string]int64{"axelar-local": osmosis.VirtualBonded}, osmosis.VirtualByProvider)
 	require.Equal(t, "axelar-local", axelar.ChainID)
-	require.InDelta(t, 269_700_064, axelar.NativeBonded, dust)
+	require.InDelta(t, 269_700_609, axelar.NativeBonded, dust)
 	require.InDelta(t, 33_750_000, axelar.VirtualBonded, dust)
 	require.Equal(t, map[string]int64{"osmosis-local": axelar.VirtualBonded}, axelar.VirtualByProvider)
+	require.Equal(t, "juno-local", juno.ChainID)
+	require.Equal(t, int64(110_000_000), juno.NativeBonded)
+	require.Zero(t, juno.VirtualBonded)
+	require.Empty(t, juno.VirtualByProvider)
 	require.Positive(t, r.Seconds)
 
 	requireEnded(t, home, "stopped")

@@ -12,7 +12,8 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 	query := "meshd query " + types.ModuleName + " "
 	return &autocliv1.ModuleOptions{
 		Query: &autocliv1.ServiceCommandDescriptor{
-			Service: types.QueryServiceName,
+			Service:              types.QueryServiceName,
+			EnhanceCustomCommand: true,
 			RpcCommandOptions: []*autocliv1.RpcCommandOptions{
 				{RpcMethod: "Params", Use: "params", Short: "Show the parameters", Example: query + "params"},
 				{
@@ -89,6 +90,13 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 					RpcMethod: "RewardTransfers", Use: "reward-transfers", Short: "List the transfers of rewards in flight",
 					Long:    "List the transfers of rewards that are neither acknowledged nor refunded. --provider-id selects one provider.",
 					Example: query + "reward-transfers --provider-id 07-tendermint-0",
+				},
+				{
+					RpcMethod: "Invariants", Use: "invariants",
+					Short: "Check one page of what must hold after every block (check-invariants goes through all)",
+					Long: "Check one page of what must hold after every block, and list what does not. --key takes the next_key of the page\n" +
+						"before, at the same --height. check-invariants goes through all pages.",
+					Example: query + "invariants --invariant stakes --limit 500",
 				},
 			},
 		},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	gogogrpc "github.com/cosmos/gogoproto/grpc"
 	"github.com/grpc-ecosystem/grpc-gateway/runtime"
 	"github.com/spf13/cobra"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/mesh-security/mesh/x/consumer/client/cli"
 	"github.com/mesh-security/mesh/x/consumer/keeper"
 	"github.com/mesh-security/mesh/x/consumer/types"
+	meshcli "github.com/mesh-security/mesh/x/mesh/client/cli"
 )
 
 // ConsensusVersion rises with every change of the state that needs a migration.
@@ -71,6 +73,14 @@ func (AppModule) RegisterGRPCGatewayRoutes(clientCtx client.Context, mux *runtim
 
 // GetTxCmd returns the transactions that AutoCLI cannot make; it adds the others.
 func (AppModule) GetTxCmd() *cobra.Command { return cli.NewTxCmd() }
+
+// GetQueryCmd returns the queries that AutoCLI cannot make; it adds the others.
+func (AppModule) GetQueryCmd() *cobra.Command {
+	return meshcli.NewQueryCmd(types.ModuleName, "Querying commands for the consumer side of Mesh Security",
+		func(ctx context.Context, conn gogogrpc.ClientConn, name string, key []byte, limit uint64) (meshcli.InvariantsPage, error) {
+			return types.NewQueryClient(conn).Invariants(ctx, &types.QueryInvariantsRequest{Invariant: name, Key: key, Limit: limit})
+		})
+}
 
 // RegisterServices registers messages and queries.
 func (am AppModule) RegisterServices(cfg module.Configurator) {

@@ -21,7 +21,8 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 	}
 	return &autocliv1.ModuleOptions{
 		Query: &autocliv1.ServiceCommandDescriptor{
-			Service: types.QueryServiceName,
+			Service:              types.QueryServiceName,
+			EnhanceCustomCommand: true,
 			RpcCommandOptions: []*autocliv1.RpcCommandOptions{
 				{RpcMethod: "Params", Use: "params", Short: "Show the parameters"},
 				{RpcMethod: "Epoch", Use: "epoch", Short: "Show the running epoch, the native ratio and the queues' lengths"},
@@ -99,6 +100,13 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 				{
 					RpcMethod: "Heights", Use: "heights [consumer-id]", Short: "List which height of a consumer was known when",
 					Example: "heights 07-tendermint-0", PositionalArgs: args("consumer_id"),
+				},
+				{
+					RpcMethod: "Invariants", Use: "invariants",
+					Short: "Check one page of what must hold after every block (check-invariants goes through all)",
+					Long: "Check one page of what must hold after every block, and list what does not. --key takes the next_key of the page\n" +
+						"before, at the same --height. check-invariants goes through all pages.",
+					Example: "invariants --invariant pools --limit 500",
 				},
 			},
 		},

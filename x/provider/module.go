@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 
+	gogogrpc "github.com/cosmos/gogoproto/grpc"
 	gwruntime "github.com/grpc-ecosystem/grpc-gateway/runtime"
+	"github.com/spf13/cobra"
 
 	"cosmossdk.io/core/appmodule"
 
@@ -17,6 +19,7 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	"github.com/cosmos/cosmos-sdk/types/module"
 
+	meshcli "github.com/mesh-security/mesh/x/mesh/client/cli"
 	"github.com/mesh-security/mesh/x/provider/keeper"
 	"github.com/mesh-security/mesh/x/provider/types"
 )
@@ -67,6 +70,14 @@ func (AppModule) RegisterGRPCGatewayRoutes(clientCtx client.Context, mux *gwrunt
 	if err := types.RegisterQueryHandlerClient(context.Background(), mux, types.NewQueryClient(clientCtx)); err != nil {
 		panic(err)
 	}
+}
+
+// GetQueryCmd returns the queries that AutoCLI cannot make; it adds the others.
+func (AppModule) GetQueryCmd() *cobra.Command {
+	return meshcli.NewQueryCmd(types.ModuleName, "Querying commands for the provider side of Mesh Security",
+		func(ctx context.Context, conn gogogrpc.ClientConn, name string, key []byte, limit uint64) (meshcli.InvariantsPage, error) {
+			return types.NewQueryClient(conn).Invariants(ctx, &types.QueryInvariantsRequest{Invariant: name, Key: key, Limit: limit})
+		})
 }
 
 // RegisterServices registers the message and query servers.

@@ -98,50 +98,6 @@ func (k *Keeper) VirtualVotes(ctx context.Context) (map[string]types.VirtualVote
 	return votes, err
 }
 
-// CountedSharesInvariant checks that what counts in governance is each provider's delegations times its weight.
-func (k *Keeper) CountedSharesInvariant(ctx sdk.Context) error {
-	providers, err := k.allProviders(ctx)
-	if err != nil {
-		return err
-	}
-	sums := map[string]*big.Int{}
-	for _, p := range providers {
-		delegations, err := k.virtualDelegations(ctx, p.Config.ProviderId)
-		if err != nil {
-			return err
-		}
-		for _, d := range delegations {
-			valAddr, err := k.staking.ValidatorAddressCodec().StringToBytes(d.ValidatorAddress)
-			if err != nil {
-				return err
-			}
-			sum, ok := sums[string(valAddr)]
-			if !ok {
-				sum = new(big.Int)
-				sums[string(valAddr)] = sum
-			}
-			sum.Add(sum, weighed(d.Shares, weight(p)))
-		}
-	}
-	err = k.CountedShares.Walk(ctx, nil, func(valAddr, bz []byte) (bool, error) {
-		kept := new(big.Int).SetBytes(bz)
-		if sum, ok := sums[string(valAddr)]; !ok || sum.Cmp(kept) != 0 {
-			return true, broken("counted shares of %s are %s, by delegations %v", k.valString(valAddr), kept, sum)
-		}
-		delete(sums, string(valAddr))
-		return false, nil
-	})
-	if err != nil {
-		return err
-	}
-	for valAddr, sum := range sums {
-		if sum.Sign() != 0 {
-			return broken("counted shares of %s are not kept", k.valString([]byte(valAddr)))
-		}
-	}
-	return nil
-}
-
 // oneDec is 1 as the decimals of the SDK hold it.
 var oneDec = sdkmath.LegacyOneDec().BigInt()
 

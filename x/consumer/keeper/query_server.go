@@ -14,6 +14,7 @@ import (
 	"github.com/cosmos/cosmos-sdk/types/query"
 
 	"github.com/mesh-security/mesh/x/consumer/types"
+	"github.com/mesh-security/mesh/x/mesh/invariant"
 )
 
 type queryServer struct{ k *Keeper }
@@ -280,4 +281,18 @@ func (q queryServer) Security(ctx context.Context, req *types.QuerySecurityReque
 		}
 	}
 	return res, nil
+}
+
+// Invariants implements types.QueryServer.
+func (q queryServer) Invariants(ctx context.Context, req *types.QueryInvariantsRequest) (*types.QueryInvariantsResponse, error) {
+	if req == nil {
+		return nil, errNoRequest
+	}
+	page, err := invariant.Run(sdk.UnwrapSDKContext(ctx), q.k.Invariants(), req.Invariant, req.Key, req.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return &types.QueryInvariantsResponse{
+		Failures: page.Failures, NextKey: page.NextKey, Records: page.Records, Height: page.Height,
+	}, nil
 }

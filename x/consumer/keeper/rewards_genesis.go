@@ -59,23 +59,3 @@ func (k *Keeper) exportRewards(ctx sdk.Context, gs *types.GenesisState) error {
 		}),
 	)
 }
-
-// RewardInvariant checks that each provider's two accounts hold at least what its books say is on them. That the books
-// add up StateInvariant checks.
-func (k *Keeper) RewardInvariant(ctx sdk.Context) error {
-	return k.RewardBooks.Walk(ctx, nil, func(key bookKey, book types.RewardBook) (bool, error) {
-		id, denom := key.K1(), key.K2()
-		for _, part := range []struct {
-			account sdk.AccAddress
-			amount  sdkmath.Int
-		}{
-			{types.VirtualAccount(id), book.Unmoved},
-			{types.RewardAccount(id), book.Pending.Sub(book.Unmoved)},
-		} {
-			if balance := k.bank.GetBalance(ctx, part.account, denom).Amount; balance.LT(part.amount) {
-				return true, broken("account %s of %s holds %s%s, rewards are %s", part.account, id, balance, denom, part.amount)
-			}
-		}
-		return false, nil
-	})
-}

@@ -86,6 +86,7 @@ var (
 type fixture struct {
 	t   testing.TB
 	ctx sdk.Context
+	key *storetypes.KVStoreKey
 
 	accounts     authkeeper.AccountKeeper
 	bank         bankkeeper.BaseKeeper
@@ -243,7 +244,7 @@ func newBareFixture(tb testing.TB) *fixture {
 	f := &fixture{
 		t: tb, clients: fakeClients{}, sources: map[string]*sourceClient{}, channels: &fakeChannels{channels: map[string]channeltypes.Channel{}},
 		powers: map[int64]map[string]int64{}, absent: map[string]bool{}, seqs: map[string]uint64{},
-		recorded: map[string]uint64{},
+		recorded: map[string]uint64{}, key: keys[types.StoreKey],
 	}
 	cms := store.NewCommitMultiStore(dbm.NewMemDB(), log.NewNopLogger())
 	for _, key := range keys {

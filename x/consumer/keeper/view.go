@@ -123,23 +123,34 @@ func (k *Keeper) lazyView(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{
-		byID:       make(map[string]*providerView, len(providers)),
-		validators: map[string]*validatorView{},
-		operators:  map[string]sdk.ValAddress{},
-		height:     ownHeight(sdk.UnwrapSDKContext(ctx)),
-		rate:       rate{tokens: sdkmath.ZeroInt(), shares: sdkmath.LegacyOneDec()},
-		bonded:     bonded, virtualBonded: sdkmath.ZeroInt(), virtualTotal: sdkmath.ZeroInt(),
-	}
+	v := newEmptyView(sdk.UnwrapSDKContext(ctx))
+	v.bonded = bonded
 	for _, p := range providers {
-		pv := &providerView{
-			Provider: p, account: types.VirtualAccount(p.Config.ProviderId),
-			total: sdkmath.ZeroInt(), bonded: sdkmath.ZeroInt(),
-		}
+		pv := newProviderView(p)
 		v.providers = append(v.providers, pv)
 		v.byID[pv.id()] = pv
 	}
 	return v, nil
+}
+
+// newEmptyView returns a view without providers that knows of no stake.
+func newEmptyView(ctx sdk.Context) *view {
+	zero := sdkmath.ZeroInt()
+	return &view{
+		byID:       map[string]*providerView{},
+		validators: map[string]*validatorView{},
+		operators:  map[string]sdk.ValAddress{},
+		height:     ownHeight(ctx),
+		rate:       rate{tokens: zero, shares: sdkmath.LegacyOneDec()},
+		bonded:     zero, virtualBonded: zero, virtualTotal: zero,
+	}
+}
+
+func newProviderView(p types.Provider) *providerView {
+	return &providerView{
+		Provider: p, account: types.VirtualAccount(p.Config.ProviderId),
+		total: sdkmath.ZeroInt(), bonded: sdkmath.ZeroInt(),
+	}
 }
 
 // readProvider reads a provider's virtual stake, once. It changes no sum over all providers.

@@ -14,40 +14,28 @@ import (
 func DefaultGenesis() *GenesisState { return &GenesisState{Params: DefaultParams()} }
 
 // Validate returns an error unless the state is consistent in itself.
-func (gs GenesisState) Validate() error {
+func (gs GenesisState) Validate() (err error) {
+	// Amounts that no chain has make sums overflow, which panics.
+	defer func() {
+		if r := recover(); r != nil {
+			err = errorsmod.Wrapf(ErrInvalidGenesis, "%v", r)
+		}
+	}()
 	if err := gs.Params.Validate(); err != nil {
 		return err
 	}
 	providers := map[string]*uint32{}
-	channels, chains := map[string]bool{}, map[string]bool{}
-	var live []ProviderConfig
 	for _, p := range gs.Providers {
 		id := p.Config.ProviderId
-		if err := p.validate(); err != nil {
+		if err := p.Validate(); err != nil {
 			return errorsmod.Wrapf(err, "provider %q", id)
 		}
 		if providers[id] != nil {
 			return errorsmod.Wrapf(ErrInvalidGenesis, "provider %q twice", id)
 		}
 		providers[id] = new(uint32)
-		if p.ChannelId != "" && p.Config.UsesV2() {
-			return errorsmod.Wrapf(ErrInvalidGenesis, "provider %q has a channel and IBC v2", id)
-		}
-		if p.ChannelId != "" {
-			if channels[p.ChannelId] {
-				return errorsmod.Wrapf(ErrInvalidGenesis, "channel %q twice", p.ChannelId)
-			}
-			channels[p.ChannelId] = true
-		}
-		if p.Status != PROVIDER_STATUS_REMOVED {
-			if chains[p.Config.ChainId] {
-				return errorsmod.Wrapf(ErrInvalidGenesis, "chain %q twice", p.Config.ChainId)
-			}
-			chains[p.Config.ChainId] = true
-			live = append(live, p.Config)
-		}
 	}
-	if err := ValidateTogether(live, third); err != nil {
+	if err := ValidateProvidersTogether(gs.Providers); err != nil {
 		return err
 	}
 
@@ -64,7 +52,7 @@ func (gs GenesisState) Validate() error {
 		if providers[providerID] == nil {
 			return errorsmod.Wrapf(ErrInvalidGenesis, "%s of unknown provider %q", kind, providerID)
 		}
-		if err := validateOperator(val); err != nil {
+		if err := ValidateOperator(val); err != nil {
 			return err
 		}
 		return once(kind, providerID, val)
@@ -84,7 +72,7 @@ func (gs GenesisState) Validate() error {
 		if err := entry("stake", r.ProviderId, r.Validator); err != nil {
 			return err
 		}
-		if err := r.Record.validate(); err != nil {
+		if err := r.Record.Validate(); err != nil {
 			return err
 		}
 		*providers[r.ProviderId]++
@@ -99,12 +87,12 @@ func (gs GenesisState) Validate() error {
 		if err := entry(fmt.Sprintf("plan %t", r.Increase), r.ProviderId, r.Validator); err != nil {
 			return err
 		}
-		if !isAmount(r.Target.Tokens) || !isAmount(r.Target.Amount) || r.Target.Price.IsNil() || r.Target.Price.IsNegative() {
-			return errorsmod.Wrapf(ErrInvalidGenesis, "target of %q on %X", r.ProviderId, r.Validator)
+		if err := r.Target.Validate(); err != nil {
+			return errorsmod.Wrapf(err, "%q on %X", r.ProviderId, r.Validator)
 		}
 	}
 	for _, r := range gs.Validators {
-		if err := validateOperator(r.Validator); err != nil {
+		if err := ValidateOperator(r.Validator); err != nil {
 			return err
 		}
 		if err := once("validator", r.Validator); err != nil {
@@ -120,7 +108,7 @@ func (gs GenesisState) Validate() error {
 		}
 	}
 	for _, val := range gs.Changed {
-		if err := validateOperator(val); err != nil {
+		if err := ValidateOperator(val); err != nil {
 			return err
 		}
 		if err := once("changed", val); err != nil {
@@ -128,7 +116,7 @@ func (gs GenesisState) Validate() error {
 		}
 	}
 	for _, val := range gs.Strays {
-		if err := validateOperator(val); err != nil {
+		if err := ValidateOperator(val); err != nil {
 			return err
 		}
 		if err := once("stray", val); err != nil {
@@ -136,11 +124,8 @@ func (gs GenesisState) Validate() error {
 		}
 	}
 	for _, r := range gs.Flows {
-		if err := validateOperator(r.Validator); err != nil {
+		if err := ValidateFlow(r); err != nil {
 			return err
-		}
-		if r.Height < 0 || !isAmount(r.Flow.Left) || !isAmount(r.Flow.Came) {
-			return errorsmod.Wrapf(ErrInvalidGenesis, "flow of %X at %d", r.Validator, r.Height)
 		}
 		if err := once("flow", r.Validator, r.Height); err != nil {
 			return err
@@ -163,7 +148,42 @@ func (gs GenesisState) Validate() error {
 	return nil
 }
 
-func (p Provider) validate() error {
+// ValidateProvidersTogether returns an error if a channel serves two providers, two that are not removed are one chain, or
+// their limits add up to too much.
+func ValidateProvidersTogether(providers []Provider) error {
+	channels, chains := map[string]bool{}, map[string]bool{}
+	var live []ProviderConfig
+	for _, p := range providers {
+		if p.ChannelId != "" {
+			if channels[p.ChannelId] {
+				return errorsmod.Wrapf(ErrInvalidGenesis, "channel %q twice", p.ChannelId)
+			}
+			channels[p.ChannelId] = true
+		}
+		if p.Status != PROVIDER_STATUS_REMOVED {
+			if chains[p.Config.ChainId] {
+				return errorsmod.Wrapf(ErrInvalidGenesis, "chain %q twice", p.Config.ChainId)
+			}
+			chains[p.Config.ChainId] = true
+			live = append(live, p.Config)
+		}
+	}
+	return ValidateTogether(live, third)
+}
+
+// ValidateFlow returns an error unless the totals of a validator's flow are set and not negative.
+func ValidateFlow(r meshtypes.TokenFlowRecord) error {
+	if err := ValidateOperator(r.Validator); err != nil {
+		return err
+	}
+	if r.Height < 0 || !isAmount(r.Flow.Left) || !isAmount(r.Flow.Came) {
+		return errorsmod.Wrapf(ErrInvalidGenesis, "flow of %X at %d", r.Validator, r.Height)
+	}
+	return nil
+}
+
+// Validate returns an error unless the provider's state is consistent in itself.
+func (p Provider) Validate() error {
 	if err := p.Config.Validate(); err != nil {
 		return err
 	}
@@ -183,41 +203,58 @@ func (p Provider) validate() error {
 		return errorsmod.Wrap(ErrInvalidGenesis, "slash log positions")
 	case p.ReportInFlight > p.LastSeq:
 		return errorsmod.Wrap(ErrInvalidGenesis, "report in flight was never sent")
+	case p.ChannelId != "" && p.Config.UsesV2():
+		return errorsmod.Wrap(ErrInvalidGenesis, "a channel and IBC v2")
 	}
 	return p.DroppedHeight.Validate()
+}
+
+// SlashLogOrder is how far a provider's slash log has been looked through.
+type SlashLogOrder struct {
+	// Next is the index that comes next.
+	Next uint64 `json:"next"`
+	// Last is when the last entry was logged.
+	Last time.Time `json:"last"`
+}
+
+// Add returns an error unless the record is the next of the log, and its entry valid.
+func (o *SlashLogOrder) Add(r SlashRecord) error {
+	if err := r.Entry.Validate(); err != nil {
+		return err
+	}
+	if r.Entry.Index != o.Next || r.LoggedAt.Before(o.Last) {
+		return errorsmod.Wrapf(ErrInvalidGenesis, "slash log: index %d, expected %d", r.Entry.Index, o.Next)
+	}
+	o.Next, o.Last = o.Next+1, r.LoggedAt
+	return nil
 }
 
 // validateSlashLogs checks that each provider's log has every entry from its first to its last index, in this order and
 // in the order of time.
 func (gs GenesisState) validateSlashLogs() error {
-	next := map[string]uint64{}
+	logs := map[string]*SlashLogOrder{}
 	for _, p := range gs.Providers {
-		next[p.Config.ProviderId] = p.FirstIndex
+		logs[p.Config.ProviderId] = &SlashLogOrder{Next: p.FirstIndex}
 	}
-	last := map[string]time.Time{}
 	for _, r := range gs.SlashLog {
-		id, entry := r.ProviderId, r.Record.Entry
-		if next[id] == 0 {
-			return errorsmod.Wrapf(ErrInvalidGenesis, "slash log of unknown provider %q", id)
+		log := logs[r.ProviderId]
+		if log == nil {
+			return errorsmod.Wrapf(ErrInvalidGenesis, "slash log of unknown provider %q", r.ProviderId)
 		}
-		if err := entry.Validate(); err != nil {
-			return err
+		if err := log.Add(r.Record); err != nil {
+			return errorsmod.Wrapf(err, "provider %q", r.ProviderId)
 		}
-		if entry.Index != next[id] || r.Record.LoggedAt.Before(last[id]) {
-			return errorsmod.Wrapf(ErrInvalidGenesis, "slash log of %q: index %d, expected %d", id, entry.Index, next[id])
-		}
-		next[id]++
-		last[id] = r.Record.LoggedAt
 	}
 	for _, p := range gs.Providers {
-		if next[p.Config.ProviderId] != p.LastIndex+1 {
+		if logs[p.Config.ProviderId].Next != p.LastIndex+1 {
 			return errorsmod.Wrapf(ErrInvalidGenesis, "slash log of %q ends before index %d", p.Config.ProviderId, p.LastIndex)
 		}
 	}
 	return nil
 }
 
-func (r StakeRecord) validate() error {
+// Validate returns an error unless no amount is negative and nothing is executed that was not received.
+func (r StakeRecord) Validate() error {
 	switch {
 	case !isAmount(r.Amount) || !isAmount(r.ExecutedAmount):
 		return errorsmod.Wrap(ErrInvalidGenesis, "amount of a stake")
@@ -229,7 +266,16 @@ func (r StakeRecord) validate() error {
 	return r.ExecutedHeight.Validate()
 }
 
-func validateOperator(val []byte) error {
+// Validate returns ErrInvalidGenesis unless the target's amounts and price are set and not negative.
+func (t Target) Validate() error {
+	if !isAmount(t.Tokens) || !isAmount(t.Amount) || t.Price.IsNil() || t.Price.IsNegative() {
+		return errorsmod.Wrap(ErrInvalidGenesis, "target")
+	}
+	return nil
+}
+
+// ValidateOperator returns ErrInvalidValidator unless the raw address is neither empty nor longer than MaxOperatorBytes.
+func ValidateOperator(val []byte) error {
 	if len(val) == 0 || len(val) > meshtypes.MaxOperatorBytes {
 		return errorsmod.Wrapf(ErrInvalidValidator, "%d bytes", len(val))
 	}

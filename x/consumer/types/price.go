@@ -449,10 +449,45 @@ func Thin(points []Point, at uint64, window time.Duration) (drop []uint64) {
 	return drop
 }
 
+// ObservationOrder is how far a provider's price observations have been looked through.
+type ObservationOrder struct {
+	Count       int         `json:"count"`
+	Time        uint64      `json:"time"`
+	Accumulator sdkmath.Int `json:"accumulator"`
+}
+
+// Add returns an error unless the observation is valid, behind the last in time and not below it, and one of at most
+// MaxPriceObservations.
+func (o *ObservationOrder) Add(at uint64, observation PriceObservation) error {
+	sum := observation.Accumulator
+	if !isAmount(sum) || sum.BigIntMut().BitLen() > accumulatorBits || at == 0 || at > math.MaxInt64 {
+		return errorsmod.Wrapf(ErrInvalidGenesis, "price observation at %d", at)
+	}
+	if err := observation.Height.Validate(); err != nil {
+		return err
+	}
+	if o.Count > 0 && (at <= o.Time || sum.LT(o.Accumulator)) {
+		return errorsmod.Wrapf(ErrInvalidGenesis, "price observations do not rise at %d", at)
+	}
+	if o.Count++; o.Count > MaxPriceObservations {
+		return errorsmod.Wrapf(ErrInvalidGenesis, "more than %d price observations", MaxPriceObservations)
+	}
+	o.Time, o.Accumulator = at, sum
+	return nil
+}
+
+// ValidateFeeder returns ErrInvalidFeeders unless the raw address can be one.
+func ValidateFeeder(feeder []byte) error {
+	if len(feeder) == 0 || len(feeder) > maxFeederBytes {
+		return errorsmod.Wrapf(ErrInvalidFeeders, "%d bytes", len(feeder))
+	}
+	return nil
+}
+
 // validatePrices checks posts, observations and proved heights of a genesis state against its providers.
 func (gs GenesisState) validatePrices(known func(string) bool, once func(string, ...any) error) error {
 	for _, r := range gs.PricePosts {
-		if !known(r.ProviderId) || len(r.Feeder) == 0 || len(r.Feeder) > maxFeederBytes {
+		if !known(r.ProviderId) || ValidateFeeder(r.Feeder) != nil {
 			return errorsmod.Wrapf(ErrInvalidGenesis, "price post of %X for %q", r.Feeder, r.ProviderId)
 		}
 		if err := ValidatePrice(r.Price); err != nil {
@@ -462,22 +497,16 @@ func (gs GenesisState) validatePrices(known func(string) bool, once func(string,
 			return err
 		}
 	}
-	last := map[string]PriceObservationEntry{}
-	count := map[string]int{}
+	orders := map[string]*ObservationOrder{}
 	for _, r := range gs.PriceObservations {
-		id, sum := r.ProviderId, r.Observation.Accumulator
-		if !known(id) || !isAmount(sum) || sum.BigIntMut().BitLen() > accumulatorBits || r.Time == 0 || r.Time > math.MaxInt64 {
-			return errorsmod.Wrapf(ErrInvalidGenesis, "price observation of %q at %d", id, r.Time)
+		if !known(r.ProviderId) {
+			return errorsmod.Wrapf(ErrInvalidGenesis, "price observation of unknown provider %q", r.ProviderId)
 		}
-		if err := r.Observation.Height.Validate(); err != nil {
-			return err
+		if orders[r.ProviderId] == nil {
+			orders[r.ProviderId] = &ObservationOrder{}
 		}
-		if l, ok := last[id]; ok && (r.Time <= l.Time || sum.LT(l.Observation.Accumulator)) {
-			return errorsmod.Wrapf(ErrInvalidGenesis, "price observations of %q do not rise", id)
-		}
-		last[id] = r
-		if count[id]++; count[id] > MaxPriceObservations {
-			return errorsmod.Wrapf(ErrInvalidGenesis, "more than %d price observations of %q", MaxPriceObservations, id)
+		if err := orders[r.ProviderId].Add(r.Time, r.Observation); err != nil {
+			return errorsmod.Wrapf(err, "provider %q", r.ProviderId)
 		}
 	}
 	for _, r := range gs.ProvedHeights {

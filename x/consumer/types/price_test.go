@@ -12,6 +12,7 @@ import (
 
 	sdkmath "cosmossdk.io/math"
 
+	"github.com/mesh-security/mesh/internal/fuzztest"
 	"github.com/mesh-security/mesh/x/consumer/types"
 )
 
@@ -237,8 +238,14 @@ func FuzzReadPrice(f *testing.F) {
 		if number != 0 {
 			s.FieldPath, s.TimePath = []uint32{number, 2}, []uint32{number}
 		}
-		_, _ = s.ReadTime(value)
-		got, err := s.Read(value)
+		var (
+			got *big.Int
+			err error
+		)
+		fuzztest.Allocates(t, len(value), 64<<10, 64, func() {
+			_, _ = s.ReadTime(value)
+			got, err = s.Read(value)
+		})
 		if err == nil {
 			require.True(t, got.Sign() >= 0 && got.BitLen() <= 240)
 		}

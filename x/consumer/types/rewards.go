@@ -117,8 +117,12 @@ func (b RewardBook) Validate() error {
 			return errorsmod.Wrap(ErrInvalidGenesis, "amount of a reward book")
 		}
 	}
+	sum := new(big.Int)
+	for _, part := range []sdkmath.Int{b.Pending, b.InFlight, b.Delivered, b.Abandoned} {
+		sum.Add(sum, part.BigInt())
+	}
 	switch {
-	case !b.Collected.Equal(b.Pending.Add(b.InFlight).Add(b.Delivered).Add(b.Abandoned)):
+	case b.Collected.BigInt().Cmp(sum) != 0:
 		return errorsmod.Wrap(ErrInvalidGenesis, "reward book: collected is not pending, in flight, delivered and abandoned together")
 	case b.Unmoved.GT(b.Pending):
 		return errorsmod.Wrap(ErrInvalidGenesis, "reward book: unmoved is more than pending")
@@ -143,19 +147,28 @@ func RewardPart(amount sdkmath.Int, ratio sdkmath.LegacyDec) sdkmath.Int {
 	return sdkmath.NewIntFromBigInt(part.Quo(part, sdkmath.LegacyOneDec().BigInt()))
 }
 
-func (t RewardTransfer) validate() error {
+// Validate returns an error unless the transfer has one to 200 validators, each once and with an amount in (0, 2^128).
+func (t RewardTransfer) Validate() error {
 	if len(t.Rewards) == 0 || len(t.Rewards) > meshtypes.MaxRewards {
 		return errorsmod.Wrapf(ErrInvalidGenesis, "reward transfer of %d validators", len(t.Rewards))
 	}
 	seen := map[string]bool{}
 	for _, r := range t.Rewards {
-		if err := validateOperator(r.Validator); err != nil {
+		if err := ValidateOperator(r.Validator); err != nil {
 			return err
 		}
 		if seen[string(r.Validator)] || !isAmount(r.Amount) || r.Amount.IsZero() || r.Amount.GTE(meshtypes.MaxAmount) {
 			return errorsmod.Wrapf(ErrInvalidGenesis, "reward transfer: %X", r.Validator)
 		}
 		seen[string(r.Validator)] = true
+	}
+	return nil
+}
+
+// Validate returns ErrInvalidGenesis unless the work's phase is one.
+func (w RewardWork) Validate() error {
+	if w.Phase <= REWARD_PHASE_UNSPECIFIED || w.Phase > REWARD_PHASE_SWEEP {
+		return errorsmod.Wrapf(ErrInvalidGenesis, "phase %d of work on rewards", w.Phase)
 	}
 	return nil
 }
@@ -195,7 +208,7 @@ func (gs GenesisState) validateRewards(known func(providerID string) bool) error
 	seen := map[entry]bool{}
 	for _, r := range gs.Rewards {
 		id := key{r.ProviderId, r.Denom}
-		if err := validateOperator(r.Validator); err != nil {
+		if err := ValidateOperator(r.Validator); err != nil {
 			return err
 		}
 		e := entry{id, string(r.Validator)}
@@ -218,7 +231,7 @@ func (gs GenesisState) validateRewards(known func(providerID string) bool) error
 			return errorsmod.Wrapf(ErrInvalidGenesis, "reward transfer %d of %q", r.Sequence, r.Channel)
 		}
 		sent[id] = true
-		if err := r.Transfer.validate(); err != nil {
+		if err := r.Transfer.Validate(); err != nil {
 			return err
 		}
 		if err := add(inFlight, key{r.Transfer.ProviderId, r.Transfer.Denom}, r.Transfer.Sum()); err != nil {
@@ -241,8 +254,7 @@ func (gs GenesisState) validateRewards(known func(providerID string) bool) error
 	}
 	working := map[string]bool{}
 	for _, r := range gs.RewardWork {
-		if !known(r.ProviderId) || working[r.ProviderId] ||
-			r.Work.Phase <= REWARD_PHASE_UNSPECIFIED || r.Work.Phase > REWARD_PHASE_SWEEP {
+		if !known(r.ProviderId) || working[r.ProviderId] || r.Work.Validate() != nil {
 			return errorsmod.Wrapf(ErrInvalidGenesis, "work on rewards of %q", r.ProviderId)
 		}
 		working[r.ProviderId] = true

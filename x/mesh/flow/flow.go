@@ -72,6 +72,11 @@ func (l Log) Add(ctx context.Context, val sdk.ValAddress, left, came sdkmath.Int
 	return l.queue.Set(ctx, collections.Join(height, []byte(val)))
 }
 
+// Records returns the cumulative totals by validator and height, to look at.
+func (l Log) Records() collections.Map[collections.Pair[[]byte, int64], types.TokenFlow] {
+	return l.records
+}
+
 // Since returns how many tokens left and came at heights from height on, this block included.
 func (l Log) Since(ctx context.Context, val sdk.ValAddress, height int64) (left, came sdkmath.Int, err error) {
 	now := sdk.UnwrapSDKContext(ctx).BlockHeight()

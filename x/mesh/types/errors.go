@@ -1,8 +1,12 @@
 package types
 
-import errorsmod "cosmossdk.io/errors"
+import (
+	"google.golang.org/grpc/codes"
 
-// Errors of packets, of the handshake, of reward memos and of IBC v2.
+	errorsmod "cosmossdk.io/errors"
+)
+
+// Errors of packets, of the handshake, of reward memos, of IBC v2 and of the queries of invariants.
 var (
 	ErrPacketSize        = errorsmod.Register(ModuleName, 2, "packet is empty or too large")
 	ErrPacketEncoding    = errorsmod.Register(ModuleName, 3, "packet cannot be decoded")
@@ -44,4 +48,9 @@ var (
 	ErrPayloadEncoding = errorsmod.Register(ModuleName, 36, "payload encoding not supported")
 	ErrSigner          = errorsmod.Register(ModuleName, 37, "only the module itself sends from its port")
 	ErrTransport       = errorsmod.Register(ModuleName, 38, "packets of the pairing go another way")
+
+	ErrInvariantUnknown = errorsmod.RegisterWithGRPCCode(ModuleName, 40, codes.InvalidArgument, "unknown invariant")
+	ErrInvariantKey     = errorsmod.RegisterWithGRPCCode(ModuleName, 41, codes.InvalidArgument, "malformed key of a page of invariants")
+	ErrInvariantLimit   = errorsmod.RegisterWithGRPCCode(ModuleName, 42, codes.InvalidArgument, "limit of a page of invariants is too high")
+	ErrInvariantHeight  = errorsmod.RegisterWithGRPCCode(ModuleName, 43, codes.FailedPrecondition, "pages of invariants are of different heights")
 )

@@ -288,25 +288,3 @@ func TestHeight(t *testing.T) {
 	require.Equal(t, types.NewHeight(3, 1<<63-1), types.NewHeight(3, 1<<63-1).Next())
 	require.Equal(t, "3-7", types.NewHeight(3, 7).String())
 }
-
-// FuzzUnmarshal: no input makes a decoder panic, and what is accepted encodes to the same bytes.
-func FuzzUnmarshal(f *testing.F) {
-	u, r := update(), report()
-	for _, m := range []interface{ Marshal() ([]byte, error) }{&u, &r} {
-		bz, err := m.Marshal()
-		require.NoError(f, err)
-		f.Add(bz)
-	}
-	f.Fuzz(func(t *testing.T, bz []byte) {
-		if p, err := types.UnmarshalStakeUpdate(bz); err == nil {
-			again, err := p.Marshal()
-			require.NoError(t, err)
-			require.Equal(t, bz, again)
-		}
-		if p, err := types.UnmarshalReport(bz); err == nil {
-			again, err := p.Marshal()
-			require.NoError(t, err)
-			require.Equal(t, bz, again)
-		}
-	})
-}

@@ -9,6 +9,7 @@ import (
 
 	sdkmath "cosmossdk.io/math"
 
+	"github.com/mesh-security/mesh/internal/fuzztest"
 	"github.com/mesh-security/mesh/x/mesh/types"
 )
 
@@ -141,7 +142,11 @@ func FuzzRewardMemo(f *testing.F) {
 	f.Add(`{"mesh_rewards":{"rewards":[]}}`)
 	f.Add("\n{ \"mesh_rewards\" : {\t\"rewards\" : [ { \"amount\" : \"7\" , \"validator\" : \"v\" } ] } } ")
 	f.Fuzz(func(t *testing.T, memo string) {
-		got, err := types.ParseRewardMemo(memo)
+		var (
+			got []types.Reward
+			err error
+		)
+		fuzztest.Allocates(t, len(memo), allocConstant, allocFactor, func() { got, err = types.ParseRewardMemo(memo) })
 		if err != nil {
 			require.Nil(t, got)
 			return

@@ -12,6 +12,7 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
+	"github.com/mesh-security/mesh/x/provider/keeper"
 	"github.com/mesh-security/mesh/x/provider/testutil"
 	"github.com/mesh-security/mesh/x/provider/types"
 )
@@ -232,7 +233,7 @@ func TestBatchSharesOfSlashedBatch(t *testing.T) {
 	col = f.Collateral(u)
 	require.Equal(t, "900", col.MaxLien.String())
 	require.Equal(t, "100", col.Debt.String())
-	require.NoError(t, f.Provider.CheckPools(f.Ctx))
+	require.NoError(t, f.Provider.CheckInvariants(f.Ctx, keeper.InvariantPools))
 }
 
 // TestAReportedUnbondingPeriodMakesNoMoreBatches: a consumer that reports hardly any unbonding period and then a long one,

@@ -190,8 +190,8 @@ func TestSlashOfAHundredThousandPositions(t *testing.T) {
 	const owed = crowdSize * crowdTokens / 10
 	requireTotals(t, f, owed, owed, 0, 0)
 	require.EqualValues(t, owed, before.Sub(supply(f)).Int64(), "what was owed is burned")
-	require.NoError(t, f.Provider.CheckSettlement(f.Ctx))
-	require.NoError(t, f.Provider.CheckPools(f.Ctx))
+	require.NoError(t, f.Provider.CheckInvariants(f.Ctx, keeper.InvariantSettlement))
+	require.NoError(t, f.Provider.CheckInvariants(f.Ctx, keeper.InvariantPools))
 	for i := range crowdSize {
 		if !slices.Contains(actors, i) {
 			require.EqualValues(t, crowdTokens*9/10, bonded(f, member(i), val), "delegator %d", i)

@@ -37,39 +37,39 @@ func blockID(block byte) cmttypes.BlockID {
 }
 
 // sign signs a vote as CometBFT's validators do.
-func sign(t *testing.T, key crypto.PrivKey, chain string, vote *cmtproto.Vote) {
-	t.Helper()
+func sign(tb testing.TB, key crypto.PrivKey, chain string, vote *cmtproto.Vote) {
+	tb.Helper()
 	pv := cmttypes.NewMockPVWithParams(key, false, false)
-	require.NoError(t, pv.SignVote(chain, vote))
+	require.NoError(tb, pv.SignVote(chain, vote))
 }
 
 // precommit returns a vote at a height for a block.
-func precommit(t *testing.T, key crypto.PrivKey, h int64, block byte) *cmttypes.Vote {
-	t.Helper()
+func precommit(tb testing.TB, key crypto.PrivKey, h int64, block byte) *cmttypes.Vote {
+	tb.Helper()
 	vote := &cmttypes.Vote{
 		Type: cmtproto.PrecommitType, Height: h, Round: 3, BlockID: blockID(block), Timestamp: time.Date(2025, 12, 1, 2, 3, 4, 5, time.UTC),
 		ValidatorAddress: key.PubKey().Address(), ValidatorIndex: 17,
 	}
 	pb := vote.ToProto()
-	sign(t, key, chainID, pb)
+	sign(tb, key, chainID, pb)
 	vote.Signature = pb.Signature
 	return vote
 }
 
 // evidence returns what a CometBFT node makes of two votes for the blocks 1 and 2 by a key.
-func evidence(t *testing.T, key crypto.PrivKey, h int64) *cmtproto.DuplicateVoteEvidence {
-	t.Helper()
+func evidence(tb testing.TB, key crypto.PrivKey, h int64) *cmtproto.DuplicateVoteEvidence {
+	tb.Helper()
 	vals := cmttypes.NewValidatorSet([]*cmttypes.Validator{cmttypes.NewValidator(key.PubKey(), 777)})
-	ev, err := cmttypes.NewDuplicateVoteEvidence(precommit(t, key, h, 1), precommit(t, key, h, 2), time.Now(), vals)
-	require.NoError(t, err)
-	require.NoError(t, ev.ValidateBasic())
+	ev, err := cmttypes.NewDuplicateVoteEvidence(precommit(tb, key, h, 1), precommit(tb, key, h, 2), time.Now(), vals)
+	require.NoError(tb, err)
+	require.NoError(tb, ev.ValidateBasic())
 	return ev.ToProto()
 }
 
 // doubleVote returns a proof about the n-th validator.
 func (s *slasher) doubleVote(n int, h int64) *types.MsgSubmitDoubleVote {
 	s.Helper()
-	return &types.MsgSubmitDoubleVote{Submitter: s.w.String(), ConsumerId: client, Evidence: evidence(s.T, testutil.ConsensusKey(n), h)}
+	return &types.MsgSubmitDoubleVote{Submitter: s.w.String(), ConsumerId: client, Evidence: evidence(s.TB, testutil.ConsensusKey(n), h)}
 }
 
 // submit submits a proof, and checks that a refused one changes nothing.
@@ -93,7 +93,7 @@ func (s *slasher) dry(key crypto.PrivKey, h int64) error {
 	s.Helper()
 	cacheCtx, _ := s.f.Ctx.CacheContext()
 	_, err := s.f.Msgs.SubmitDoubleVote(cacheCtx, &types.MsgSubmitDoubleVote{
-		Submitter: s.w.String(), ConsumerId: client, Evidence: evidence(s.T, key, h),
+		Submitter: s.w.String(), ConsumerId: client, Evidence: evidence(s.TB, key, h),
 	})
 	return err
 }

@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"cosmossdk.io/collections"
@@ -12,57 +13,95 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
+	"github.com/mesh-security/mesh/x/mesh/invariant"
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
-// CheckInvariants checks everything of invariants.md that concerns this module. It is unbounded work, for tests and
-// for a query on a node that serves nobody else. Errors wrap ErrInvariant.
-func (k *Keeper) CheckInvariants(ctx context.Context) error {
-	return errors.Join(
-		k.CheckCollateral(ctx),
-		k.CheckPools(ctx),
-		k.CheckHolds(ctx),
-		k.CheckBatches(ctx),
-		k.CheckOutbox(ctx),
-		k.CheckMoved(ctx),
-		k.CheckSlashes(ctx),
-		k.CheckMeters(ctx),
-		k.CheckSettlement(ctx),
-		k.CheckRewards(ctx),
-	)
+// Names of the invariants.
+const (
+	InvariantCollateral = "collateral"
+	InvariantHolds      = "holds"
+	InvariantPools      = "pools"
+	InvariantBatches    = "batches"
+	InvariantOutbox     = "outbox"
+	InvariantMoved      = "moved"
+	InvariantSlashes    = "slashes"
+	InvariantMeters     = "meters"
+	InvariantSettlement = "settlement"
+	InvariantRewards    = "rewards"
+)
+
+// Invariants returns everything of invariants.md that concerns this module, for CheckInvariants and for the query.
+func (k *Keeper) Invariants() []invariant.Check {
+	return []invariant.Check{
+		k.collateralInvariant(),
+		k.holdsInvariant(),
+		k.poolsInvariant(),
+		k.batchesInvariant(),
+		k.outboxInvariant(),
+		k.movedInvariant(),
+		k.slashesInvariant(),
+		k.metersInvariant(),
+		k.settlementInvariant(),
+		k.rewardsInvariant(),
+	}
 }
 
-func broken(format string, args ...any) error {
-	return errorsmod.Wrapf(types.ErrInvariant, format, args...)
+// CheckInvariants checks the invariants of the given names, or all. It is unbounded work, for tests; the query does it in
+// pages. Errors wrap ErrInvariant.
+func (k *Keeper) CheckInvariants(ctx context.Context, names ...string) error {
+	failures, err := invariant.All(sdk.UnwrapSDKContext(ctx), k.Invariants(), names...)
+	for _, f := range failures {
+		err = errors.Join(err, errorsmod.Wrapf(types.ErrInvariant, "%s: %s: %s", f.Invariant, f.Object, f.Message))
+	}
+	return err
 }
 
-// CheckCollateral checks invariant 1 for every delegator that is not waiting for evaluation. Without debt:
+// missing says what is wrong with an index whose record cannot be read.
+func missing(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
+
+func poolName(id uint64) string { return fmt.Sprintf("pool %d", id) }
+
+// consumerVal names a validator of a consumer.
+func consumerVal(clientID string, validator []byte) string {
+	return fmt.Sprintf("validator %X of %s", validator, clientID)
+}
+
+func (k *Keeper) positionName(key delegatorPool) string {
+	return fmt.Sprintf("position of %s in pool %d", k.delString(key.K1()), key.K2())
+}
+
+// collateralInvariant is invariant 1 for every delegator that is not waiting for evaluation. Without debt:
 // required(u) ≤ collateral(u). With debt: what its pools and batches could still take plus what it owes is at most what
 // its bonded stake, and all its entries, can pay. Unbonding stake alone may exceed what lost collateral left: then nothing is
 // active on a consumer whose lien does, nor on any if the budgets do, and every native entry is held.
-func (k *Keeper) CheckCollateral(ctx context.Context) error {
-	return k.eachSettled(ctx, func(_ sdk.Context, l *ledger, entries []entry, slack sdkmath.Int) error {
-		required, collateral := l.required(), l.collateral()
-		if l.account.Debt.IsPositive() {
-			required, collateral = l.account.Debt.Add(l.allBudgets()), l.bonded
-			for _, e := range entries {
-				collateral = collateral.Add(e.balance)
-			}
+func (k *Keeper) collateralInvariant() invariant.Check {
+	return invariant.Check{Name: InvariantCollateral, Phases: []invariant.Phase{k.eachSettled(backed)}}
+}
+
+func backed(l *ledger, entries []entry, slack sdkmath.Int) error {
+	required, collateral := l.required(), l.collateral()
+	if l.account.Debt.IsPositive() {
+		required, collateral = l.account.Debt.Add(l.allBudgets()), l.bonded
+		for _, e := range entries {
+			collateral = collateral.Add(e.balance)
 		}
-		if limit := collateral.Add(slack); required.GT(limit) {
-			for _, r := range l.refs {
-				if r.active() && l.exceeds(r.pool.ClientId, limit) {
-					return broken("%s: %s required, %s collateral, %s debt", k.delString(l.delAddr), required, collateral, l.account.Debt)
-				}
-			}
-			for _, e := range entries {
-				if !e.ours && e.balance.IsPositive() {
-					return broken("%s: %s required, %s collateral, but an entry of %s is not held", k.delString(l.delAddr), required, collateral, e.balance)
-				}
-			}
-		}
+	}
+	limit := collateral.Add(slack)
+	if required.LTE(limit) {
 		return nil
-	})
+	}
+	for _, r := range l.refs {
+		if r.active() && l.exceeds(r.pool.ClientId, limit) {
+			return fmt.Errorf("%s required, %s collateral, %s debt", required, collateral, l.account.Debt)
+		}
+	}
+	for _, e := range entries {
+		if !e.ours && e.balance.IsPositive() {
+			return fmt.Errorf("%s required, %s collateral, but an entry of %s is not held", required, collateral, e.balance)
+		}
+	}
+	return nil
 }
 
 // exceeds says whether a consumer's lien, the budgets, or the debt with them, are more than the limit: then nothing of the
@@ -80,110 +119,108 @@ func (l *ledger) exceeds(clientID string, limit sdkmath.Int) bool {
 	return types.Required(l.account.Debt, lien, l.allBudgets(), l.collateral(), l.nativeRatio).GT(limit)
 }
 
-// CheckHolds checks that what is held is the shortest prefix that is needed, to the rounding of x/staking, that every marker has its entry on hold,
-// and that the queue lists those not worked on.
-func (k *Keeper) CheckHolds(ctx context.Context) error {
-	err := k.eachSettled(ctx, func(_ sdk.Context, l *ledger, entries []entry, slack sdkmath.Int) error {
-		needed, _ := l.needed()
-		counted := l.bonded
-		for _, e := range entries {
-			wanted := e.balance.IsPositive() && needed.GT(counted)
-			if needed.Sub(counted).Abs().LTE(slack) {
-				counted = counted.Add(e.balance)
-				continue
+// holdsInvariant says that what is held is the shortest prefix that is needed, to the rounding of x/staking, and that the
+// queue lists the markers not worked on.
+func (k *Keeper) holdsInvariant() invariant.Check {
+	return invariant.Check{Name: InvariantHolds, Phases: []invariant.Phase{
+		k.eachSettled(heldAsNeeded),
+		invariant.Each(k.Holds, func(key holdKey) string {
+			return fmt.Sprintf("hold of %s on %s", k.delString(key.K1()), k.valString(key.K2()))
+		}, func(p *invariant.Page, key holdKey, h types.Hold) error {
+			p.Spend(1)
+			queued, err := k.HoldQueue.Has(p.Context(), collections.Join4(key.K4(), key.K1(), key.K2(), key.K3()))
+			if err == nil && queued == h.Matured {
+				err = fmt.Errorf("completes at %s: queued %t, matured %t", h.CompletionTime, queued, h.Matured)
 			}
-			if !e.ours && l.owed.IsPositive() {
-				continue // it is held as soon as the delegator is settled, and not before it is needed
-			}
-			if e.ours && !wanted && !l.account.Debt.IsPositive() {
-				return broken("%s: an entry of %s at %s is held but not needed", k.delString(l.delAddr), e.balance, e.completion)
-			}
-			if !e.ours && wanted {
-				return broken("%s: an entry of %s at %s is needed but not held", k.delString(l.delAddr), e.balance, e.completion)
-			}
-			counted = counted.Add(e.balance)
+			return err
+		}),
+	}}
+}
+
+func heldAsNeeded(l *ledger, entries []entry, slack sdkmath.Int) error {
+	needed, _ := l.needed()
+	counted := l.bonded
+	for _, e := range entries {
+		wanted := e.balance.IsPositive() && needed.GT(counted)
+		switch {
+		case needed.Sub(counted).Abs().LTE(slack):
+		case !e.ours && l.owed.IsPositive():
+			continue // it is held as soon as the delegator is settled, and not before it is needed
+		case e.ours && !wanted && !l.account.Debt.IsPositive():
+			return fmt.Errorf("an entry of %s at %s is held but not needed", e.balance, e.completion)
+		case !e.ours && wanted:
+			return fmt.Errorf("an entry of %s at %s is needed but not held", e.balance, e.completion)
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+		counted = counted.Add(e.balance)
 	}
-	return k.Holds.Walk(ctx, nil, func(key holdKey, h types.Hold) (bool, error) {
-		queued, err := k.HoldQueue.Has(ctx, collections.Join4(key.K4(), key.K1(), key.K2(), key.K3()))
-		if err == nil && queued == h.Matured {
-			err = broken("hold of %s at %s: queued %t, matured %t", k.delString(h.Delegator), h.CompletionTime, queued, h.Matured)
+	return nil
+}
+
+// eachSettled looks at every account that is not waiting for an evaluation, settled in memory, with its native side read. While
+// accounts are walked after a change of the native ratio or a native slash there are none. A delegator's positions,
+// delegations and entries are one object: as much as its evaluation reads.
+func (k *Keeper) eachSettled(look func(l *ledger, entries []entry, slack sdkmath.Int) error) invariant.Phase {
+	return invariant.Loop(func() []byte { return nil }, func(p *invariant.Page, after *[]byte) bool {
+		walked, err := k.walkingAccounts(p.Context())
+		if err != nil {
+			p.Fail("accounts", err)
 		}
-		return err != nil, err
+		if err != nil || walked {
+			return true
+		}
+		return invariant.Walk(p, k.Accounts, after, k.delString, func(delAddr sdk.AccAddress, _ types.Account) error {
+			ctx, _ := p.Context().CacheContext()
+			l, err := k.load(ctx, delAddr)
+			if err != nil {
+				return err
+			}
+			p.Spend(2 * len(l.refs))
+			if waiting, err := k.awaitsEvaluation(ctx, l); err != nil || waiting {
+				return err
+			}
+			if err := k.loadNative(ctx, l); err != nil {
+				return err
+			}
+			entries, err := k.readEntries(ctx, delAddr)
+			if err != nil {
+				return err
+			}
+			slack, err := k.roundable(ctx, delAddr)
+			if err != nil {
+				return err
+			}
+			p.Spend(2*int(l.delegations) + len(entries))
+			return look(l, entries, slack.Add(l.dust()))
+		})
 	})
 }
 
-// eachSettled calls fn for every account that is not marked, settled in memory, with its native side read. While accounts
-// are walked after a change of the native ratio or a native slash there are none.
-func (k *Keeper) eachSettled(ctx context.Context, fn func(ctx sdk.Context, l *ledger, entries []entry, slack sdkmath.Int) error) error {
-	lastSlash, err := getItemOr(ctx, k.LastNativeSlash, 0)
-	if err != nil {
-		return err
-	}
+// walkingAccounts says whether all accounts, or those with stake on a slashed validator, are being evaluated.
+func (k *Keeper) walkingAccounts(ctx context.Context) (bool, error) {
 	ratioWalk, err := k.RatioWalk.Has(ctx)
 	if err != nil || ratioWalk {
-		return err
+		return ratioWalk, err
 	}
-	if slashWalks, err := mapKeys(ctx, k.NativeSlashes, nil, 1); err != nil || len(slashWalks) > 0 {
-		return err
+	slashWalks, err := mapKeys(ctx, k.NativeSlashes, nil, 1)
+	return len(slashWalks) > 0, err
+}
+
+// awaitsEvaluation says whether an account is marked, will be by the walk over a matured batch, or, on a chain where those
+// on a slashed validator cannot be found, was not evaluated since the last slash.
+func (k *Keeper) awaitsEvaluation(ctx context.Context, l *ledger) (bool, error) {
+	for _, r := range l.refs {
+		if r.pool.IsMatured() {
+			return true, nil
+		}
 	}
-	accounts, err := mapKeys(ctx, k.Accounts, nil, 1<<31)
+	lastSlash, err := getItemOr(ctx, k.LastNativeSlash, 0)
 	if err != nil {
-		return err
+		return false, err
 	}
-	for _, delAddr := range accounts {
-		marked, err := k.Marked.Has(ctx, delAddr)
-		if err != nil {
-			return err
-		}
-		cacheCtx, _ := sdk.UnwrapSDKContext(ctx).CacheContext()
-		before, err := k.Positions.Iterate(ctx, collections.NewPrefixedPairRange[sdk.AccAddress, uint64](delAddr))
-		if err != nil {
-			return err
-		}
-		waiting := false // for the walk over a matured batch to mark it
-		for ; before.Valid(); before.Next() {
-			key, err := before.Key()
-			if err != nil {
-				return errors.Join(err, before.Close())
-			}
-			pool, err := k.Pools.Get(ctx, key.K2())
-			if err != nil {
-				return errors.Join(err, before.Close())
-			}
-			waiting = waiting || pool.IsMatured()
-		}
-		if err := before.Close(); err != nil {
-			return err
-		}
-		l, err := k.load(cacheCtx, delAddr)
-		if err != nil {
-			return err
-		}
-		unwalked := k.stakingPages == nil && lastSlash > 0 && lastSlash >= l.account.EvaluatedHeight
-		if marked || waiting || unwalked {
-			continue
-		}
-		if err := k.loadNative(cacheCtx, l); err != nil {
-			return err
-		}
-		entries, err := k.readEntries(cacheCtx, delAddr)
-		if err != nil {
-			return err
-		}
-		slack, err := k.roundable(cacheCtx, delAddr)
-		if err != nil {
-			return err
-		}
-		if err := fn(cacheCtx, l, entries, slack.Add(l.dust())); err != nil {
-			return err
-		}
+	if k.stakingPages == nil && lastSlash > 0 && lastSlash >= l.account.EvaluatedHeight {
+		return true, nil
 	}
-	return nil
+	return k.Marked.Has(ctx, l.delAddr)
 }
 
 // dust returns by how much the delegator's liens have grown by what rounding took from others who joined or left: a share
@@ -221,15 +258,63 @@ func (k *Keeper) roundable(ctx context.Context, delAddr sdk.AccAddress) (sdkmath
 	return n, errors.Join(err, inner)
 }
 
-// CheckPools checks every pool and batch: its shares are the sum of its positions', |T − Σ values| is at most their
-// number, T and S are zero together, every position's budget is at least g·s to
-// rounding, and all indices agree with the records.
-func (k *Keeper) CheckPools(ctx context.Context) error {
-	type sum struct {
-		shares, values sdkmath.Int
-		n              int64
+// poolSum is what the positions of a pool add up to.
+type poolSum struct {
+	Pool   uint64      `json:"pool"`
+	N      int64       `json:"n"`
+	Shares sdkmath.Int `json:"shares"`
+	Values sdkmath.Int `json:"values"`
+}
+
+// poolsInvariant is invariant 2: a pool's and batch's shares are the sum of its positions', |T − Σ values| is at most their
+// number, T and S are zero together, every position's budget is at least g·s to rounding, and all indices agree with the
+// records.
+func (k *Keeper) poolsInvariant() invariant.Check {
+	return invariant.Check{Name: InvariantPools, Phases: []invariant.Phase{
+		invariant.Each(k.Positions, k.positionName, k.checkPosition),
+		invariant.Pass(collections.Map[poolDelegator, collections.NoValue](k.Members),
+			func(key poolDelegator) string { return k.positionName(collections.Join(key.K2(), key.K1())) },
+			func() poolSum { return poolSum{} },
+			func(p *invariant.Page, s *poolSum, key poolDelegator, _ collections.NoValue) error {
+				if s.N > 0 && s.Pool != key.K1() {
+					k.comparePool(p, s)
+				}
+				return k.addMember(p, s, key)
+			},
+			func(p *invariant.Page, s *poolSum) {
+				if s.N > 0 {
+					k.comparePool(p, s)
+				}
+			}),
+		invariant.Each(k.Pools, poolName, k.checkPool),
+		invariant.Each(k.ActivePools, func(key clientVal) string { return consumerVal(key.K1(), key.K2()) },
+			func(p *invariant.Page, key clientVal, id uint64) error {
+				p.Spend(1)
+				pool, err := k.Pools.Get(p.Context(), id)
+				if err != nil {
+					return missing(fmt.Sprintf("active pool %d", id), err)
+				}
+				if pool.IsBatch() || pool.ClientId != key.K1() || string(pool.Validator) != string(key.K2()) {
+					return fmt.Errorf("pool %d is not its active pool", id)
+				}
+				return nil
+			}),
+	}}
+}
+
+func (k *Keeper) checkPosition(p *invariant.Page, key delegatorPool, pos types.Position) error {
+	ctx := p.Context()
+	p.Spend(3)
+	pool, err := k.Pools.Get(ctx, key.K2())
+	if err != nil {
+		return missing("its pool", err)
 	}
-	sums := map[uint64]*sum{}
+	if account, err := k.Accounts.Has(ctx, key.K1()); err != nil || !account {
+		return errors.Join(errors.New("its delegator has no account"), err)
+	}
+	if member, err := k.Members.Has(ctx, collections.Join(key.K2(), key.K1())); err != nil || !member {
+		return errors.Join(errors.New("it is not among the pool's members"), err)
+	}
 	// Each settlement rounds what is owed up, and so takes up to one more out of the budget than g fell by; it was paid in
 	// excess, so the pool loses nothing. The settlement that is due is one more.
 	totals, err := getItemOr(ctx, k.Totals, types.NewSlashTotals())
@@ -237,179 +322,213 @@ func (k *Keeper) CheckPools(ctx context.Context) error {
 		return err
 	}
 	deficit := sdkmath.NewIntFromUint64(totals.Roundings).AddRaw(1)
-	err = k.Positions.Walk(ctx, nil, func(key delegatorPool, pos types.Position) (bool, error) {
-		id := key.K2()
-		pool, err := k.Pools.Get(ctx, id)
-		if err != nil {
-			return true, broken("position of %s: pool %d: %s", k.delString(key.K1()), id, err)
-		}
-		s := sums[id]
-		if s == nil {
-			s = &sum{sdkmath.ZeroInt(), sdkmath.ZeroInt(), 0}
-			sums[id] = s
-		}
-		s.shares, s.values, s.n = s.shares.Add(pos.Shares), s.values.Add(pool.ValueOf(pos.Shares)), s.n+1
-		if account, err := k.Accounts.Has(ctx, key.K1()); err != nil || !account {
-			return true, broken("position of %s without account: %v", k.delString(key.K1()), err)
-		}
-		if member, err := k.Members.Has(ctx, collections.Join(id, key.K1())); err != nil || !member {
-			return true, broken("position of %s in pool %d is not among its members: %v", k.delString(key.K1()), id, err)
-		}
-		settled := pos
-		pool.Settle(&settled)
-		if least := types.ScaledMulFloor(pos.Shares, pool.BudgetPerShare).Sub(deficit); settled.Budget.LT(least) {
-			return true, broken("position of %s in pool %d: budget %s, at least %s promised", k.delString(key.K1()), id, settled.Budget, least)
-		}
-		return false, nil
-	})
-	if err != nil {
-		return err
-	}
-	members := 0
-	err = k.Members.Walk(ctx, nil, func(poolDelegator) (bool, error) { members++; return false, nil })
-	if err != nil {
-		return err
-	}
-	err = k.Pools.Walk(ctx, nil, func(id uint64, pool types.Pool) (bool, error) {
-		s := sums[id]
-		if s == nil || !s.shares.Equal(pool.Shares) {
-			return true, broken("pool %d: %s shares, positions have %v", id, pool.Shares, s)
-		}
-		members -= int(s.n)
-		if diff := pool.Tokens.Sub(s.values).Abs(); diff.GT(sdkmath.NewInt(s.n)) {
-			return true, broken("pool %d: %s tokens, %d positions are worth %s", id, pool.Tokens, s.n, s.values)
-		}
-		walking, err := k.Walks.Has(ctx, id)
-		if err != nil {
-			return true, err
-		}
-		if pool.Tokens.IsPositive() != pool.Shares.IsPositive() && !walking {
-			return true, broken("pool %d: %s tokens but %s shares", id, pool.Tokens, pool.Shares)
-		}
-		if pool.IsBatch() {
-			return false, nil
-		}
-		active, found, err := getOr(ctx, k.ActivePools, collections.Join(pool.ClientId, pool.Validator))
-		if err != nil || !found || active != id {
-			return true, broken("pool %d is not the validator's active pool: %d, %v", id, active, err)
-		}
-		return false, nil
-	})
-	if err != nil {
-		return err
-	}
-	if members != 0 {
-		return broken("%d members without position", members)
-	}
-	return k.ActivePools.Walk(ctx, nil, func(key clientVal, id uint64) (bool, error) {
-		pool, err := k.Pools.Get(ctx, id)
-		if err != nil || pool.IsBatch() {
-			return true, broken("active pool %d of %s: %v", id, key.K1(), err)
-		}
-		return false, nil
-	})
-}
-
-// CheckBatches checks that every batch's next event is queued, that none is older than 2U beyond its batch epoch and a
-// minute, and that the indices agree with the records.
-func (k *Keeper) CheckBatches(ctx context.Context) error {
-	at := now(ctx)
-	batches, waiting, queued := 0, 0, 0
-	err := k.Pools.Walk(ctx, nil, func(id uint64, pool types.Pool) (bool, error) {
-		if !pool.IsBatch() {
-			return false, nil
-		}
-		batches++
-		b := *pool.Batch
-		key := collections.Join3(pool.ClientId, pool.Validator, id)
-		if listed, err := k.Batches.Has(ctx, key); err != nil || !listed {
-			return true, broken("batch %d is not listed: %v", id, err)
-		}
-		if due, ok := batchDue(b); ok {
-			queued++
-			if found, err := k.BatchQueue.Has(ctx, collections.Join(nanos(due), id)); err != nil || !found {
-				return true, broken("batch %d: event at %s is not queued: %v", id, due, err)
-			}
-		}
-		if !b.Matured && at.After(b.LatestMaturity().Add(time.Minute)) {
-			return true, broken("batch %d should have matured at %s", id, b.LatestMaturity())
-		}
-		wait, err := k.WaitingBatches.Has(ctx, key)
-		if err != nil {
-			return true, err
-		}
-		if wait != (b.Closed && !b.Matured && b.ExecutedHeight.IsZero()) {
-			return true, broken("batch %d: waiting %t, closed %t, executed at %s", id, wait, b.Closed, b.ExecutedHeight)
-		}
-		if !wait {
-			return false, nil
-		}
-		waiting++
-		p, err := k.Pairings.Get(ctx, pool.ClientId)
-		if err != nil {
-			return true, err
-		}
-		if b.Seq == 0 {
-			return true, broken("batch %d is closed and has no seq", id)
-		}
-		if b.Session == p.Session && b.Seq > p.LastSeq || p.LastSeq == 0 {
-			// It still has to be listed, so the validator must be touched.
-			if touched, err := k.Outbox.Has(ctx, collections.Join(pool.ClientId, pool.Validator)); err != nil || !touched {
-				return true, broken("batch %d is closed and not listed, but its validator is not touched: %v", id, err)
-			}
-		}
-		return false, nil
-	})
-	if err != nil {
-		return err
-	}
-	err = errors.Join(
-		k.Batches.Walk(ctx, nil, func(clientValID) (bool, error) { batches--; return false, nil }),
-		k.WaitingBatches.Walk(ctx, nil, func(clientValID) (bool, error) { waiting--; return false, nil }),
-		k.BatchQueue.Walk(ctx, nil, func(timePool) (bool, error) { queued--; return false, nil }),
-	)
-	if err != nil {
-		return err
-	}
-	if batches != 0 || waiting != 0 || queued != 0 {
-		return broken("indices of batches have %d, %d, %d entries too few", batches, waiting, queued)
-	}
-	return k.OpenBatches.Walk(ctx, nil, func(key clientValID, id uint64) (bool, error) {
-		pool, err := k.Pools.Get(ctx, id)
-		if err != nil || !pool.IsBatch() || pool.Batch.Closed ||
-			openBatchKey(pool.ClientId, pool.Validator, pool.Batch.Epoch, pool.Batch.Redelegated).K3() != key.K3() {
-			return true, broken("open batch %d of %s: %v", id, key.K1(), err)
-		}
-		return false, nil
-	})
-}
-
-// CheckOutbox checks that the order by oldest touch agrees with the entries, and that nothing is in flight that was
-// never sent.
-func (k *Keeper) CheckOutbox(ctx context.Context) error {
-	entries := 0
-	err := k.Outbox.Walk(ctx, nil, func(key clientVal, e types.OutboxEntry) (bool, error) {
-		entries++
-		if found, err := k.OutboxByOldest.Has(ctx, collections.Join3(key.K1(), nanos(e.Oldest), key.K2())); err != nil || !found {
-			return true, broken("outbox of %s: %X is not in the order by oldest touch: %v", key.K1(), key.K2(), err)
-		}
-		p, err := k.Pairings.Get(ctx, key.K1())
-		if err != nil {
-			return true, err
-		}
-		if e.InFlight > p.LastSeq || (e.InFlight == 0 && !e.Next.IsZero()) {
-			return true, broken("outbox of %s: %X: in flight %d of %d", key.K1(), key.K2(), e.InFlight, p.LastSeq)
-		}
-		return false, nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := k.OutboxByOldest.Walk(ctx, nil, func(clientTimeVal) (bool, error) { entries--; return false, nil }); err != nil {
-		return err
-	}
-	if entries != 0 {
-		return broken("the order by oldest touch has %d entries too few", entries)
+	pool.Settle(&pos)
+	if least := types.ScaledMulFloor(pos.Shares, pool.BudgetPerShare).Sub(deficit); pos.Budget.LT(least) {
+		return fmt.Errorf("budget %s, at least %s promised", pos.Budget, least)
 	}
 	return nil
+}
+
+// addMember adds a position to the sum of its pool.
+func (k *Keeper) addMember(p *invariant.Page, s *poolSum, key poolDelegator) error {
+	p.Spend(2)
+	if s.N == 0 {
+		*s = poolSum{Pool: key.K1(), Shares: sdkmath.ZeroInt(), Values: sdkmath.ZeroInt()}
+	}
+	pos, err := k.Positions.Get(p.Context(), collections.Join(key.K2(), key.K1()))
+	if err != nil {
+		return missing("it is among the members", err)
+	}
+	pool, err := k.Pools.Get(p.Context(), key.K1())
+	if err != nil {
+		return missing("its pool", err)
+	}
+	s.N, s.Shares, s.Values = s.N+1, s.Shares.Add(pos.Shares), s.Values.Add(pool.ValueOf(pos.Shares))
+	return nil
+}
+
+// comparePool compares a pool with the sum of its positions, and forgets that.
+func (k *Keeper) comparePool(p *invariant.Page, s *poolSum) {
+	sum := *s
+	*s = poolSum{}
+	pool, err := k.Pools.Get(p.Context(), sum.Pool)
+	switch {
+	case err != nil:
+		p.Fail(poolName(sum.Pool), err)
+	case !sum.Shares.Equal(pool.Shares):
+		p.Fail(poolName(sum.Pool), fmt.Errorf("%s shares, positions have %s", pool.Shares, sum.Shares))
+	case pool.Tokens.Sub(sum.Values).Abs().GT(sdkmath.NewInt(sum.N)):
+		p.Fail(poolName(sum.Pool), fmt.Errorf("%s tokens, %d positions are worth %s", pool.Tokens, sum.N, sum.Values))
+	}
+}
+
+func (k *Keeper) checkPool(p *invariant.Page, id uint64, pool types.Pool) error {
+	ctx := p.Context()
+	p.Spend(3)
+	members, err := firstKeys(ctx, k.Members, collections.NewPrefixedPairRange[uint64, sdk.AccAddress](id), 1)
+	if err != nil {
+		return err
+	}
+	if len(members) == 0 {
+		return fmt.Errorf("%s shares, but no position", pool.Shares)
+	}
+	walking, err := k.Walks.Has(ctx, id)
+	if err != nil {
+		return err
+	}
+	if pool.Tokens.IsPositive() != pool.Shares.IsPositive() && !walking {
+		return fmt.Errorf("%s tokens but %s shares", pool.Tokens, pool.Shares)
+	}
+	if pool.IsBatch() {
+		return nil
+	}
+	active, found, err := getOr(ctx, k.ActivePools, collections.Join(pool.ClientId, pool.Validator))
+	if err == nil && (!found || active != id) {
+		err = fmt.Errorf("not the validator's active pool, which is %d", active)
+	}
+	return err
+}
+
+// batchesInvariant says that every batch's next event is queued, that none is older than 2U beyond its batch epoch and a
+// minute, and that the indices agree with the records.
+func (k *Keeper) batchesInvariant() invariant.Check {
+	return invariant.Check{Name: InvariantBatches, Phases: []invariant.Phase{
+		invariant.Each(k.Pools, poolName, k.checkBatch),
+		invariant.EachKey(k.Batches, batchName, func(p *invariant.Page, key clientValID) error {
+			_, err := k.indexedBatch(p, key)
+			return err
+		}),
+		invariant.EachKey(k.WaitingBatches, batchName, func(p *invariant.Page, key clientValID) error {
+			b, err := k.indexedBatch(p, key)
+			if err == nil && !waits(b) {
+				err = fmt.Errorf("waiting, closed %t, executed at %s", b.Closed, b.ExecutedHeight)
+			}
+			return err
+		}),
+		invariant.EachKey(k.BatchQueue, func(key timePool) string { return poolName(key.K2()) },
+			func(p *invariant.Page, key timePool) error {
+				p.Spend(1)
+				pool, err := k.Pools.Get(p.Context(), key.K2())
+				if err != nil {
+					return missing("queued", err)
+				}
+				if pool.IsBatch() {
+					if due, ok := batchDue(*pool.Batch); ok && nanos(due) == key.K1() {
+						return nil
+					}
+				}
+				return fmt.Errorf("queued for %s, when nothing is due", fromNanos(key.K1()))
+			}),
+		invariant.Each(k.OpenBatches, func(key clientValID) string { return consumerVal(key.K1(), key.K2()) },
+			func(p *invariant.Page, key clientValID, id uint64) error {
+				p.Spend(1)
+				pool, err := k.Pools.Get(p.Context(), id)
+				if err != nil {
+					return missing(fmt.Sprintf("open batch %d", id), err)
+				}
+				if !pool.IsBatch() || pool.Batch.Closed ||
+					openBatchKey(pool.ClientId, pool.Validator, pool.Batch.Epoch, pool.Batch.Redelegated).K3() != key.K3() {
+					return fmt.Errorf("batch %d is not the one that is open", id)
+				}
+				return nil
+			}),
+	}}
+}
+
+func batchName(key clientValID) string { return poolName(key.K3()) }
+
+// waits says whether it is not reported yet that a closed batch was executed.
+func waits(b types.Batch) bool { return b.Closed && !b.Matured && b.ExecutedHeight.IsZero() }
+
+// indexedBatch returns the batch that an index leads to.
+func (k *Keeper) indexedBatch(p *invariant.Page, key clientValID) (types.Batch, error) {
+	p.Spend(1)
+	pool, err := k.Pools.Get(p.Context(), key.K3())
+	if err != nil {
+		return types.Batch{}, missing("listed", err)
+	}
+	if !pool.IsBatch() || pool.ClientId != key.K1() || string(pool.Validator) != string(key.K2()) {
+		return types.Batch{}, fmt.Errorf("listed as a batch of %s", consumerVal(key.K1(), key.K2()))
+	}
+	return *pool.Batch, nil
+}
+
+func (k *Keeper) checkBatch(p *invariant.Page, id uint64, pool types.Pool) error {
+	if !pool.IsBatch() {
+		return nil
+	}
+	ctx := p.Context()
+	p.Spend(5)
+	b := *pool.Batch
+	key := collections.Join3(pool.ClientId, pool.Validator, id)
+	if listed, err := k.Batches.Has(ctx, key); err != nil || !listed {
+		return errors.Join(errors.New("the batch is not listed"), err)
+	}
+	if due, ok := batchDue(b); ok {
+		if found, err := k.BatchQueue.Has(ctx, collections.Join(nanos(due), id)); err != nil || !found {
+			return errors.Join(fmt.Errorf("event at %s is not queued", due), err)
+		}
+	}
+	if !b.Matured && now(ctx).After(b.LatestMaturity().Add(time.Minute)) {
+		return fmt.Errorf("it should have matured at %s", b.LatestMaturity())
+	}
+	wait, err := k.WaitingBatches.Has(ctx, key)
+	if err != nil {
+		return err
+	}
+	if wait != waits(b) {
+		return fmt.Errorf("waiting %t, closed %t, executed at %s", wait, b.Closed, b.ExecutedHeight)
+	}
+	if !wait {
+		return nil
+	}
+	pairing, err := k.Pairings.Get(ctx, pool.ClientId)
+	if err != nil {
+		return missing("its consumer's pairing", err)
+	}
+	if b.Seq == 0 {
+		return errors.New("it is closed and has no seq")
+	}
+	if b.Session == pairing.Session && b.Seq > pairing.LastSeq || pairing.LastSeq == 0 {
+		// It still has to be listed, so the validator must be touched.
+		if touched, err := k.Outbox.Has(ctx, collections.Join(pool.ClientId, pool.Validator)); err != nil || !touched {
+			return errors.Join(errors.New("it is closed and not listed, but its validator is not touched"), err)
+		}
+	}
+	return nil
+}
+
+// outboxInvariant says that the order by oldest touch agrees with the entries, and that nothing is in flight that was
+// never sent.
+func (k *Keeper) outboxInvariant() invariant.Check {
+	return invariant.Check{Name: InvariantOutbox, Phases: []invariant.Phase{
+		invariant.Each(k.Outbox, func(key clientVal) string { return consumerVal(key.K1(), key.K2()) },
+			func(p *invariant.Page, key clientVal, e types.OutboxEntry) error {
+				p.Spend(2)
+				ordered, err := k.OutboxByOldest.Has(p.Context(), collections.Join3(key.K1(), nanos(e.Oldest), key.K2()))
+				if err != nil || !ordered {
+					return errors.Join(errors.New("it is not in the order by oldest touch"), err)
+				}
+				pairing, err := k.Pairings.Get(p.Context(), key.K1())
+				if err != nil {
+					return missing("its consumer's pairing", err)
+				}
+				if e.InFlight > pairing.LastSeq || (e.InFlight == 0 && !e.Next.IsZero()) {
+					return fmt.Errorf("in flight %d of %d", e.InFlight, pairing.LastSeq)
+				}
+				return nil
+			}),
+		invariant.EachKey(k.OutboxByOldest, func(key clientTimeVal) string { return consumerVal(key.K1(), key.K3()) },
+			func(p *invariant.Page, key clientTimeVal) error {
+				p.Spend(1)
+				e, err := k.Outbox.Get(p.Context(), collections.Join(key.K1(), key.K3()))
+				if err != nil {
+					return missing("it is in the order by oldest touch", err)
+				}
+				if nanos(e.Oldest) != key.K2() {
+					return fmt.Errorf("it is in the order by oldest touch at %s, the entry says %s", fromNanos(key.K2()), e.Oldest)
+				}
+				return nil
+			}),
+	}}
 }

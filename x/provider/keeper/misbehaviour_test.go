@@ -74,20 +74,20 @@ func validators(numbers []int) (*cmttypes.ValidatorSet, map[string]int) {
 	return cmttypes.NewValidatorSet(vals), byAddress
 }
 
-func newFork(t *testing.T, change func(*types.ConsumerConfig)) *fork {
-	t.Helper()
-	s := newSlasher(t, change)
+func newFork(tb testing.TB, change func(*types.ConsumerConfig)) *fork {
+	tb.Helper()
+	s := newSlasher(tb, change)
 	f := &fork{slasher: s, time: s.f.Ctx.BlockTime().Add(-time.Hour)}
 	all := []int{1, 2, 3, 50}
 	vals, _ := validators(all)
 	state := ibctm.NewClientState(chainID, ibctm.DefaultTrustLevel, 10*day, 14*day, 10*time.Second, clienttypes.NewHeight(4, trusted), commitmenttypes.GetSDKSpecs(), nil)
 	cons := ibctm.NewConsensusState(f.time, commitmenttypes.NewMerkleRoot(bytes.Repeat([]byte{9}, 32)), vals.Hash())
 	stateBz, err := s.f.Codec.Marshal(state)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	consBz, err := s.f.Codec.Marshal(cons)
-	require.NoError(t, err)
-	require.NoError(t, s.f.IBC.Module.Initialize(s.f.Ctx, client, stateBz, consBz))
-	require.Equal(t, exported.Active, f.status())
+	require.NoError(tb, err)
+	require.NoError(tb, s.f.IBC.Module.Initialize(s.f.Ctx, client, stateBz, consBz))
+	require.Equal(tb, exported.Active, f.status())
 	f.a = forkBlock{chain: chainID, height: forkAt, data: 1, signers: commits(all...), numbers: all}
 	f.b = forkBlock{chain: chainID, height: forkAt, data: 2, signers: commits(all...), numbers: all}
 	return f

@@ -32,10 +32,10 @@ func setup(t *testing.T) (*testutil.Fixture, sdk.ValAddress, sdk.AccAddress, *te
 	return f, val, u, c
 }
 
-func export(t *testing.T, f *testutil.Fixture) *types.GenesisState {
-	t.Helper()
+func export(tb testing.TB, f *testutil.Fixture) *types.GenesisState {
+	tb.Helper()
 	g, err := f.Provider.ExportGenesis(f.Ctx)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return g
 }
 

@@ -14,6 +14,7 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	"github.com/cosmos/cosmos-sdk/types/query"
 
+	"github.com/mesh-security/mesh/x/mesh/invariant"
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 	"github.com/mesh-security/mesh/x/provider/types"
 )
@@ -544,4 +545,18 @@ func (s queryServer) Heights(ctx context.Context, req *types.QueryHeightsRequest
 		return nil, err
 	}
 	return &types.QueryHeightsResponse{Heights: heights, Pagination: page}, nil
+}
+
+// Invariants checks one page of the invariants.
+func (s queryServer) Invariants(ctx context.Context, req *types.QueryInvariantsRequest) (*types.QueryInvariantsResponse, error) {
+	if req == nil {
+		return nil, errEmptyRequest
+	}
+	page, err := invariant.Run(sdk.UnwrapSDKContext(ctx), s.k.Invariants(), req.Invariant, req.Key, req.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return &types.QueryInvariantsResponse{
+		Failures: page.Failures, NextKey: page.NextKey, Records: page.Records, Height: page.Height,
+	}, nil
 }

@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"cosmossdk.io/collections"
 	errorsmod "cosmossdk.io/errors"
@@ -10,6 +11,7 @@ import (
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
+	"github.com/mesh-security/mesh/x/mesh/invariant"
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
@@ -262,42 +264,65 @@ func (k *Keeper) exportMoved(ctx context.Context, g *types.GenesisState) error {
 	})
 }
 
-// CheckMoved checks that the sums of what is not listed yet agree with the moves, and that nothing is left out for ever: the
+// movedSum is a sum of what is not listed yet, with what the moves add up to.
+type movedSum struct {
+	Client    string      `json:"client"`
+	Validator []byte      `json:"validator"`
+	Kept      sdkmath.Int `json:"kept"`
+	Sum       sdkmath.Int `json:"sum"`
+}
+
+// movedInvariant says that the sums of what is not listed yet agree with the moves, and that nothing is left out for ever: the
 // validator left is touched, or its departure is noted.
-func (k *Keeper) CheckMoved(ctx context.Context) error {
-	sums := map[string]sdkmath.Int{}
-	err := k.Moved.Walk(ctx, nil, func(key movedKey, amount sdkmath.Int) (bool, error) {
-		if !amount.IsPositive() {
-			return true, broken("%s was moved from %X to %X", amount, key.K2(), key.K4())
-		}
-		to := key.K1() + "/" + string(key.K4())
-		if sum, ok := sums[to]; ok {
-			amount = sum.Add(amount)
-		}
-		sums[to] = amount
-		touched, err := k.Outbox.Has(ctx, collections.Join(key.K1(), key.K2()))
-		if err != nil || touched {
-			return false, err
-		}
-		before, noted, err := getOr(ctx, k.Departures, collections.Join(key.K1(), key.K2()))
-		if err == nil && (!noted || before <= key.K3()) {
-			err = broken("moves from %X of %s are left out for ever", key.K2(), key.K1())
-		}
-		return err != nil, err
-	})
-	if err != nil {
+func (k *Keeper) movedInvariant() invariant.Check {
+	name := func(key movedKey) string { return "move from " + consumerVal(key.K1(), key.K2()) }
+	sumName := func(s *movedSum) string { return "moves to " + consumerVal(s.Client, s.Validator) }
+	return invariant.Check{Name: InvariantMoved, Phases: []invariant.Phase{
+		invariant.Each(k.Moved, name, k.checkMove),
+		invariant.Grouped(k.MovedTo,
+			func(key clientVal) string { return "moves to " + consumerVal(key.K1(), key.K2()) },
+			func(key clientVal, sum sdkmath.Int) *movedSum {
+				return &movedSum{key.K1(), key.K2(), sum, sdkmath.ZeroInt()}
+			}, sumName,
+			[]func(*invariant.Page, *[]byte, []*movedSum) bool{
+				func(p *invariant.Page, after *[]byte, sums []*movedSum) bool {
+					byKey := make(map[string]*movedSum, len(sums))
+					for _, s := range sums {
+						byKey[s.Client+"/"+string(s.Validator)] = s
+					}
+					return invariant.Walk(p, k.Moved, after, name, func(key movedKey, amount sdkmath.Int) error {
+						if s := byKey[key.K1()+"/"+string(key.K4())]; s != nil {
+							s.Sum = s.Sum.Add(amount)
+						}
+						return nil
+					})
+				},
+			},
+			func(_ *invariant.Page, s *movedSum) error {
+				if !s.Sum.Equal(s.Kept) {
+					return fmt.Errorf("%s left out, %s moved", s.Kept, s.Sum)
+				}
+				return nil
+			}),
+	}}
+}
+
+func (k *Keeper) checkMove(p *invariant.Page, key movedKey, amount sdkmath.Int) error {
+	p.Spend(3)
+	if !amount.IsPositive() {
+		return fmt.Errorf("%s was moved to %X", amount, key.K4())
+	}
+	if kept, err := k.MovedTo.Has(p.Context(), collections.Join(key.K1(), key.K4())); err != nil || !kept {
+		return errors.Join(fmt.Errorf("no sum of what was moved to %X", key.K4()), err)
+	}
+	left := collections.Join(key.K1(), key.K2())
+	touched, err := k.Outbox.Has(p.Context(), left)
+	if err != nil || touched {
 		return err
 	}
-	err = k.MovedTo.Walk(ctx, nil, func(key clientVal, sum sdkmath.Int) (bool, error) {
-		to := key.K1() + "/" + string(key.K2())
-		if want, ok := sums[to]; !ok || !want.Equal(sum) {
-			return true, broken("%s left out for %X of %s, %s moved", sum, key.K2(), key.K1(), want)
-		}
-		delete(sums, to)
-		return false, nil
-	})
-	if err == nil && len(sums) > 0 {
-		err = broken("%d validators have moves without a sum", len(sums))
+	before, noted, err := getOr(p.Context(), k.Departures, left)
+	if err == nil && (!noted || before <= key.K3()) {
+		err = errors.New("it is left out for ever")
 	}
 	return err
 }

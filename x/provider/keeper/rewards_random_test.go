@@ -12,6 +12,7 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
+	"github.com/mesh-security/mesh/x/provider/keeper"
 	"github.com/mesh-security/mesh/x/provider/testutil"
 	"github.com/mesh-security/mesh/x/provider/types"
 )
@@ -172,7 +173,7 @@ func (w *rewardWorld) act(t *rapid.T) {
 
 // check compares everything that was sent with where it is.
 func (w *rewardWorld) check(t *rapid.T) {
-	require.NoError(t, w.Provider.CheckRewards(w.Ctx))
+	require.NoError(t, w.Provider.CheckInvariants(w.Ctx, keeper.InvariantRewards))
 	positions := int64(0)
 	require.NoError(t, w.Provider.Positions.Walk(w.Ctx, nil, func(positionKeyType, types.Position) (bool, error) { positions++; return false, nil }))
 	for _, denom := range []string{voucher, testutil.Denom} {

@@ -15,6 +15,7 @@ import (
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
+	"github.com/mesh-security/mesh/x/provider/keeper"
 	"github.com/mesh-security/mesh/x/provider/testutil"
 	"github.com/mesh-security/mesh/x/provider/types"
 )
@@ -940,9 +941,9 @@ func TestSettlementInvariantsSeeErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, late := midSettlement(t)
-			require.NoError(t, f.Provider.CheckSettlement(f.Ctx))
+			require.NoError(t, f.Provider.CheckInvariants(f.Ctx, keeper.InvariantSettlement))
 			breaks(t, f, late[0])
-			require.ErrorIs(t, f.Provider.CheckSettlement(f.Ctx), types.ErrInvariant)
+			require.ErrorIs(t, f.Provider.CheckInvariants(f.Ctx, keeper.InvariantSettlement), types.ErrInvariant)
 		})
 	}
 }

@@ -30,7 +30,7 @@ func at(h uint64) meshtypes.Height { return meshtypes.NewHeight(4, h) }
 
 // slasher is a consumer with stake on three validators and a slash log.
 type slasher struct {
-	*testing.T
+	testing.TB
 	f       *testutil.Fixture
 	c       *testutil.Consumer
 	u, w    sdk.AccAddress
@@ -38,17 +38,17 @@ type slasher struct {
 }
 
 // newSlasher returns a consumer on whose first validator u has staked 1,000,000, and w 2,500,000 on each of the other two.
-func newSlasher(t *testing.T, change func(*types.ConsumerConfig)) *slasher {
-	t.Helper()
-	f := testutil.New(t)
+func newSlasher(tb testing.TB, change func(*types.ConsumerConfig)) *slasher {
+	tb.Helper()
+	f := testutil.New(tb)
 	val := f.Validator(100_000_000, 1)
-	s := &slasher{T: t, f: f, u: f.Delegator(val, 2_000_000), w: f.Delegator(val, 20_000_000)}
+	s := &slasher{TB: tb, f: f, u: f.Delegator(val, 2_000_000), w: f.Delegator(val, 20_000_000)}
 	f.NextBlock()
 	s.c = f.Consumer(client, change)
 	s.c.Bond(3)
-	require.NoError(t, s.c.Stake(s.u, 1, 1_000_000))
-	require.NoError(t, s.c.Stake(s.w, 2, 2_500_000))
-	require.NoError(t, s.c.Stake(s.w, 3, 2_500_000))
+	require.NoError(tb, s.c.Stake(s.u, 1, 1_000_000))
+	require.NoError(tb, s.c.Stake(s.w, 2, 2_500_000))
+	require.NoError(tb, s.c.Stake(s.w, 3, 2_500_000))
 	f.Epoch()
 	s.c.Relay()
 	s.client(latest)
@@ -107,7 +107,7 @@ func (s *slasher) proveBy(n int, h uint64, by sdk.AccAddress) (rec types.SlashRe
 	return rec, err
 }
 
-func (s *slasher) slashes() []types.SlashRecord { s.Helper(); return export(s.T, s.f).Slashes }
+func (s *slasher) slashes() []types.SlashRecord { s.Helper(); return export(s.TB, s.f).Slashes }
 
 func (s *slasher) slash(id uint64) types.SlashRecord {
 	s.Helper()
@@ -127,7 +127,7 @@ func (s *slasher) meter() *types.QueryMeterResponse {
 func (s *slasher) stakeOn(n int) sdkmath.Int {
 	s.Helper()
 	sum := sdkmath.ZeroInt()
-	for _, r := range export(s.T, s.f).Pools {
+	for _, r := range export(s.TB, s.f).Pools {
 		if string(r.Pool.Validator) == string(testutil.Operator(n)) && !r.Pool.IsMatured() {
 			sum = sum.Add(r.Pool.Tokens)
 		}
@@ -553,7 +553,7 @@ func TestProof(t *testing.T) {
 }
 
 func activeID(s *slasher, n int) (id uint64, found bool, err error) {
-	for _, r := range export(s.T, s.f).Pools {
+	for _, r := range export(s.TB, s.f).Pools {
 		if string(r.Pool.Validator) == string(testutil.Operator(n)) && !r.Pool.IsBatch() {
 			return r.Id, true, nil
 		}

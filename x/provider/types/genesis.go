@@ -29,7 +29,13 @@ func NewSlashMeter() SlashMeter {
 
 // Validate returns ErrInvalidGenesis unless the state is consistent in itself: no key twice, no reference to what is not
 // there, sums that fit, and every number within its bounds.
-func (g GenesisState) Validate() error {
+func (g GenesisState) Validate() (err error) {
+	// Amounts that no chain has make sums overflow, which panics.
+	defer func() {
+		if r := recover(); r != nil {
+			err = errorsmod.Wrapf(ErrInvalidGenesis, "%v", r)
+		}
+	}()
 	bad := func(format string, args ...any) error { return errorsmod.Wrapf(ErrInvalidGenesis, format, args...) }
 	if err := g.Params.Validate(); err != nil {
 		return err
