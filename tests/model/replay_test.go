@@ -324,11 +324,12 @@ func (r *replayed) inFlight() (names []string) {
 
 // nameOf names a packet or acknowledgement as the model does: by kind and seq.
 func (r *replayed) nameOf(tr *meshtest.Transit) string {
-	kind, seq := "report", int64(0)
+	var kind string
+	var seq int64
 	if r.p.IsStakeUpdate(tr) {
 		kind, seq = "update", int64(tr.StakeUpdate().Seq)-r.updates
 	} else {
-		seq = int64(tr.Report().Seq) - r.report
+		kind, seq = "report", int64(tr.Report().Seq)-r.report
 	}
 	if tr.IsAck() {
 		kind += "Ack"
@@ -450,13 +451,13 @@ func (r *replayed) note(ok bool, format string, args ...any) {
 }
 
 // same compares what must be equal.
-func same[T comparable](r *replayed, what string, model, real T) {
-	r.note(model == real, "%s is %v, in the model %v", what, real, model)
+func same[T comparable](r *replayed, what string, model, have T) {
+	r.note(model == have, "%s is %v, in the model %v", what, have, model)
 }
 
 // about compares amounts.
-func (r *replayed) about(what string, model int64, real sdkmath.Int) {
-	r.note(real.SubRaw(model).Abs().LTE(sdkmath.NewInt(tolerance)), "%s is %s, in the model %d", what, real, model)
+func (r *replayed) about(what string, model int64, have sdkmath.Int) {
+	r.note(have.SubRaw(model).Abs().LTE(sdkmath.NewInt(tolerance)), "%s is %s, in the model %d", what, have, model)
 }
 
 // seconds is a time as the model has it: seconds since its beginning, −1 for none.
