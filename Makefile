@@ -43,7 +43,7 @@ demo: build relayer hostile ## Run a mesh of chains on this machine; KEEP=1 leav
 
 ## Tests
 
-.PHONY: test test-unit test-integration test-model test-system sim fuzz bench
+.PHONY: test test-unit test-integration test-model traces test-system sim fuzz bench
 
 test: test-unit test-integration test-model test-system ## Run all four tiers
 
@@ -55,7 +55,8 @@ test-integration: ## Several chains in one process, over ibctesting
 
 # The same histories every time; SEED=0 draws others, and a failing seed is printed.
 SEED ?= 20261122
-test-model: ## Random histories of whole meshes, all invariants after every block; SEED=0 draws new ones
+test-model: ## The Quint model, its traces against the modules, and random histories of whole meshes; SEED=0 draws new ones
+	SEED=$(SEED) tools/quint/run.sh check
 	$(GOTEST) -timeout 25m ./tests/model/... -rapid.seed=$(SEED)
 
 CHAINS ?= 3
@@ -63,6 +64,9 @@ BLOCKS ?= 300
 sim: ## One long random history: CHAINS=1 is the SDK's simulation, more are a mesh; BLOCKS, SEED (0: a new one)
 	MESH_SIM_CHAINS=$(CHAINS) MESH_SIM_BLOCKS=$(BLOCKS) MESH_SIM_SEED=$(SEED) \
 		$(GOTEST) -count=1 -v -timeout 24h ./tests/model -run '^Test(Mesh|Chain)(IsDeterministic)?$$'
+
+traces: ## Write the traces of the Quint model that test-model plays against the modules
+	tools/quint/run.sh traces
 
 test-system: build relayer hostile ## Real nodes and a real relayer as processes
 	MESH_BIN=$(CURDIR)/$(BIN) $(GOTEST) -count=1 -timeout 25m ./tests/system/...

@@ -112,14 +112,15 @@ func newApp(
 	return app, nil
 }
 
-// validateProtoAnnotations refuses a message without a signer: it could never be sent.
-func validateProtoAnnotations() error {
+// validateProtoAnnotations refuses a message without a signer: it could never be sent. The messages are those of the
+// program, so it looks once, however many applications there are.
+var validateProtoAnnotations = sync.OnceValue(func() error {
 	files, err := proto.MergedRegistry()
 	if err != nil {
 		return err
 	}
 	return msgservice.ValidateProtoAnnotations(files)
-}
+})
 
 // PreBlocker runs what precedes a block: upgrades and changes of consensus parameters.
 func (app *App) PreBlocker(ctx sdk.Context, _ *abci.RequestFinalizeBlock) (*sdk.ResponsePreBlock, error) {

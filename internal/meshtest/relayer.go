@@ -64,6 +64,9 @@ type Transit struct {
 // IsAck says whether it is an acknowledgement.
 func (t *Transit) IsAck() bool { return t.Ack != nil }
 
+// Done says whether it needs no more work: it was delivered, timed out or lost in the last step.
+func (t *Transit) Done() bool { return t.done }
+
 // String names the packet.
 func (t *Transit) String() string {
 	what := "packet"
