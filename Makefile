@@ -43,7 +43,7 @@ demo: build relayer hostile ## Run a mesh of chains on this machine; KEEP=1 leav
 
 ## Tests
 
-.PHONY: test test-unit test-integration test-model traces test-system fuzz bench
+.PHONY: test test-unit test-integration test-model traces test-system sim fuzz bench
 
 test: test-unit test-integration test-model test-system ## Run all four tiers
 
@@ -61,6 +61,12 @@ test-model: ## The Quint model, its traces against the modules, and random histo
 
 traces: ## Write the traces of the Quint model that test-model plays against the modules
 	tools/quint/run.sh traces
+
+CHAINS ?= 3
+BLOCKS ?= 300
+sim: ## One long random history: CHAINS=1 is the SDK's simulation, more are a mesh; BLOCKS, SEED (0: a new one)
+	MESH_SIM_CHAINS=$(CHAINS) MESH_SIM_BLOCKS=$(BLOCKS) MESH_SIM_SEED=$(SEED) \
+		$(GOTEST) -count=1 -v -timeout 24h ./tests/model -run '^Test(Mesh|Chain)(IsDeterministic)?$$'
 
 test-system: build relayer hostile ## Real nodes and a real relayer as processes
 	MESH_BIN=$(CURDIR)/$(BIN) $(GOTEST) -count=1 -timeout 25m ./tests/system/...

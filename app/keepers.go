@@ -26,6 +26,7 @@ import (
 	feegrantkeeper "github.com/cosmos/cosmos-sdk/x/feegrant/keeper"
 	govkeeper "github.com/cosmos/cosmos-sdk/x/gov/keeper"
 	govtypes "github.com/cosmos/cosmos-sdk/x/gov/types"
+	govv1beta1 "github.com/cosmos/cosmos-sdk/x/gov/types/v1beta1"
 	mintkeeper "github.com/cosmos/cosmos-sdk/x/mint/keeper"
 	minttypes "github.com/cosmos/cosmos-sdk/x/mint/types"
 	slashingkeeper "github.com/cosmos/cosmos-sdk/x/slashing/keeper"
@@ -141,6 +142,9 @@ func (app *App) initKeepers(appOpts servertypes.AppOptions) {
 		app.MsgServiceRouter(), govtypes.DefaultConfig(), authority,
 		app.Mesh.Tally(),
 	)
+	// Text proposals of the old kind: without a router they are a panic in whoever's transaction.
+	legacy := govv1beta1.NewRouter().AddRoute(govtypes.RouterKey, govv1beta1.ProposalHandler)
+	app.GovKeeper.SetLegacyRouter(legacy)
 	app.Mesh.ConnectGov(app.GovKeeper)
 
 	app.initIBC()

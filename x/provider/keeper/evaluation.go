@@ -286,10 +286,14 @@ func (k *Keeper) walk(ctx sdk.Context, id uint64, limit int) (taken int, err err
 			break
 		}
 	}
-	if more {
-		return taken, k.Walks.Set(ctx, id, w)
+	if !more {
+		return max(taken, 1), k.finishWalk(ctx, id, w)
 	}
-	return max(taken, 1), k.finishWalk(ctx, id, w)
+	// Those visited may have been the last, and left an empty pool: then the walk is gone with it.
+	if left, err := k.Pools.Has(ctx, id); err != nil || !left {
+		return taken, err
+	}
+	return taken, k.Walks.Set(ctx, id, w)
 }
 
 // finishWalk ends a walk that has visited all members, and begins another if one is needed.

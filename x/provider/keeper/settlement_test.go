@@ -980,3 +980,27 @@ func TestCollateralSlashedUnderUnbondingStake(t *testing.T) {
 	f.Blocks(2)
 	require.True(t, f.Collateral(u).Barred)
 }
+
+// TestWalkOfAPoolThatItEmpties: where many walks share the steps of a block, and the one member that a walk has a step for
+// leaves an empty pool, the walk is gone with the pool, and the chain can be started from an export of that height.
+func TestWalkOfAPoolThatItEmpties(t *testing.T) {
+	f := testutil.New(t)
+	f.SetParams(func(p *types.Params) { p.MaxSettlementSteps = 20 })
+	val := f.Validator(1_000_000, 1)
+	us := []sdk.AccAddress{f.Delegator(val, 100_000), f.Delegator(val, 100_000)}
+	f.NextBlock()
+	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyOneDec() })
+	c.Bond(20)
+	for n := range 20 {
+		require.NoError(t, c.Stake(us[n%2], n+1, 1_000))
+	}
+	f.NextBlock()
+	for n := range 20 {
+		slashPool(t, f, c, n+1, "1")
+	}
+	for block := range 40 {
+		f.NextBlock()
+		require.NoError(t, export(t, f).Validate(), "block %d", block)
+	}
+	require.Empty(t, export(t, f).Pools)
+}
