@@ -42,6 +42,8 @@ func (c *Chain) options() []func(*baseapp.BaseApp) {
 		baseapp.SetChainID(c.ChainID),
 		// Proofs are taken at most one block below the top.
 		baseapp.SetPruning(pruningtypes.NewCustomPruningOptions(20, 10)),
+		// Otherwise every store has a goroutine for ever, which keeps the whole application.
+		baseapp.SetIAVLSyncPruning(true),
 	}
 }
 

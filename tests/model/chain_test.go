@@ -133,12 +133,12 @@ func (a *simApp) beginBlock(ctx sdk.Context) (sdk.BeginBlock, error) {
 	if info := ctx.CometInfo(); info != nil {
 		ctx = ctx.WithCometInfo(fewOffences{info, ctx.BlockHeight()%8 == 0})
 	}
-	return a.App.BeginBlocker(ctx)
+	return a.BeginBlocker(ctx)
 }
 
 // endBlock checks invariants after the modules' EndBlock, and gives the partners the packets that were sent.
 func (a *simApp) endBlock(ctx sdk.Context) (sdk.EndBlock, error) {
-	res, err := a.App.EndBlocker(ctx)
+	res, err := a.EndBlocker(ctx)
 	if err != nil {
 		return res, err
 	}
@@ -203,6 +203,7 @@ func newSimApp(tb testing.TB, genesis json.RawMessage, peers []*peer, last **sim
 ) *simApp {
 	tb.Helper()
 	return func(logger log.Logger, db dbm.DB, _ bool, opts servertypes.AppOptions, options ...func(*baseapp.BaseApp)) *simApp {
+		options = append(options, baseapp.SetIAVLSyncPruning(true)) // or every store has a goroutine for ever
 		a := &simApp{App: app.New(logger, db, false, opts, options...), tb: tb, genesis: genesis, events: map[string]int{}}
 		if peers == nil {
 			a.peers = []*peer{newPeer(a, 0), newPeer(a, 1)}
