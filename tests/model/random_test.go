@@ -91,10 +91,6 @@ func newWorld(t *testing.T, rt *rapid.T, consumers int) *world {
 		p := n.NewPairing(n.Connect(w.prov, c), w.prov, c)
 		p.ConsumerConfig.MaxSlashFractionDoubleSign = meshtest.Dec(
 			rapid.SampledFrom([]string{"0.05", "0.5", "1"}).Draw(rt, "slash fraction"))
-		p.Link().RegisterCounterparties()
-		if rapid.Bool().Draw(rt, "IBC v2") {
-			p.UseV2()
-		}
 		p.SetUp()
 		w.pairings = append(w.pairings, p)
 	}
@@ -240,7 +236,7 @@ func (w *world) unbondingPeriod(rt *rapid.T) {
 	p.UpdateConsumer(func(c *providertypes.ConsumerConfig) { c.UnbondingPeriod = period })
 }
 
-// channel gives the channel, or the way over IBC v2, up on one side or both, and opens a new one.
+// channel gives the channel up on one side or both, and opens a new one.
 func (w *world) channel(rt *rapid.T) {
 	p := w.pairing(rt)
 	switch rapid.SampledFrom([]string{"provider", "consumer", "both"}).Draw(rt, "side") {
@@ -253,29 +249,21 @@ func (w *world) channel(rt *rapid.T) {
 		p.RetireOnConsumer()
 	}
 	w.n.Steps(rapid.IntRange(1, 5).Draw(rt, "blocks"))
-	w.reopen(rt, p)
+	w.reopen(p)
 }
 
-// reopen lets packets go over a new channel or over IBC v2, unless both sides can send.
-func (w *world) reopen(rt *rapid.T, p *meshtest.Pairing) {
-	onProvider, onConsumer := p.ConsumerRecord(), p.ProviderRecord()
-	prov, cons := onProvider.Pairing.ChannelId != "" || onProvider.Consumer.Config.UsesV2(), onConsumer.IsOpen()
-	if prov && cons {
+func (w *world) reopen(p *meshtest.Pairing) {
+	prov, cons := p.ConsumerRecord().Pairing.ChannelId, p.ProviderRecord().ChannelId
+	if prov != "" && cons != "" {
 		return
 	}
-	if prov {
+	if prov != "" {
 		p.RetireOnProvider()
 	}
-	if cons {
+	if cons != "" {
 		p.RetireOnConsumer()
 	}
 	w.n.Steps(2)
-	if rapid.Bool().Draw(rt, "IBC v2") {
-		p.MoveToV2()
-		w.n.Step()
-		return
-	}
-	p.UseV1()
 	require.NoError(w.n, p.OpenChannel())
 }
 
@@ -287,7 +275,7 @@ func (w *world) register(rt *rapid.T) {
 	w.n.Until("the provider can be added again", u, func() bool { return p.Consumer.Gov(p.MsgAddProvider()) == nil })
 	p.SetPrice(p.Price)
 	w.n.Step()
-	w.reopen(rt, p)
+	w.reopen(p)
 }
 
 func (w *world) wait(rt *rapid.T) {
