@@ -16,8 +16,13 @@ import (
 // actRandomly queues a few random cross-stakes and -unstakes of small amounts; those that the chain refuses do not
 // matter.
 func actRandomly(n *meshtest.Network, p *meshtest.Pairing, names ...string) {
+	actOnFirst(n, p, len(p.Consumer.Validators), names...)
+}
+
+// actOnFirst is actRandomly on the consumer's first validators only.
+func actOnFirst(n *meshtest.Network, p *meshtest.Pairing, validators int, names ...string) {
 	for _, name := range names {
-		v := val(p, n.Rand.Intn(len(p.Consumer.Validators)))
+		v := val(p, n.Rand.Intn(validators))
 		tokens := int64(1000 + n.Rand.Intn(10*one))
 		switch n.Rand.Intn(4) {
 		case 0, 1:
