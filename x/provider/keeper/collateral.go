@@ -55,6 +55,8 @@ type ledger struct {
 	// owed is what settling has added to the debt since the ledger was last saved, by so many settlements.
 	owed        sdkmath.Int
 	settlements uint64
+	// ended: claims have ended since the ledger was last saved, so less may be needed of what is held.
+	ended bool
 	// evaluated: the ledger is saved by an evaluation, so what settling it changed needs none.
 	evaluated bool
 
@@ -253,7 +255,7 @@ func (k *Keeper) settle(ctx context.Context, l *ledger, r *ref) {
 	// The claim ends: its lien has fallen, or it is worth less than one token.
 	r.pool.Burn(r.pos.Shares, value)
 	r.pos.Shares, r.pos.Budget = sdkmath.ZeroInt(), sdkmath.ZeroInt()
-	r.posDirty, r.poolDirty = true, true
+	r.posDirty, r.poolDirty, l.ended = true, true, true
 	if matured {
 		k.emit(ctx, &types.EventUnbondingReleased{
 			Delegator: k.delString(l.delAddr), ConsumerId: r.pool.ClientId, Validator: k.operatorString(ctx, r.pool.ClientId, r.pool.Validator),
@@ -293,6 +295,13 @@ func (k *Keeper) save(ctx context.Context, l *ledger) error {
 	if err := k.saveDebt(ctx, l); err != nil {
 		return err
 	}
+	// The walk over a matured batch will not come to who has left it, and releases nothing for it.
+	if l.ended && l.stored && !l.evaluated {
+		if err := k.mark(ctx, l.delAddr); err != nil {
+			return err
+		}
+	}
+	l.ended = false
 	if !l.accountDirty {
 		return nil
 	}

@@ -1,6 +1,8 @@
 package keeper_test
 
 import (
+	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -320,4 +322,45 @@ func TestNativeRatio(t *testing.T) {
 	f.Blocks(12)
 	require.Zero(t, held(f, us[0], val))
 	require.Zero(t, held(f, us[4], val))
+}
+
+// TestMessageBetweenMaturityAndTheWalk: whoever acts after a batch has matured and before the walk has come to it takes itself
+// out of the batch; what the batch held is released all the same.
+func TestMessageBetweenMaturityAndTheWalk(t *testing.T) {
+	f := testutil.New(t)
+	f.SetParams(func(p *types.Params) { p.MaxSettlementSteps = 20 })
+	val := f.Validator(10_000_000, 1)
+	members := make([]sdk.AccAddress, 20)
+	for i := range members {
+		members[i] = f.Delegator(val, 1_000)
+	}
+	slices.SortFunc(members, func(a, b sdk.AccAddress) int { return bytes.Compare(a, b) })
+	last := members[len(members)-1]
+	f.NextBlock()
+	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.UnbondingPeriod = 40 * day })
+	c.Bond(1)
+	c.Bond(2)
+	for _, u := range members {
+		require.NoError(t, c.Stake(u, 1, 900))
+	}
+	require.NoError(t, c.Stake(last, 2, 10))
+	f.NextBlock()
+	require.NoError(t, f.Undelegate(last, val, 950))
+	for _, u := range members {
+		require.NoError(t, c.Unstake(u, 1, 900))
+	}
+	for end := f.Ctx.BlockTime().Add(testutil.Unbonding + day); f.Ctx.BlockTime().Before(end); {
+		f.NextBlockAfter(day)
+	}
+	require.Equal(t, 1, held(f, last, val), "its time has come, its lien has not ended")
+	for len(c.Batches()) == 0 || !c.Batches()[0].Batch.Pool.IsMatured() {
+		require.NotEmpty(t, c.Batches())
+		f.NextBlockAfter(day)
+	}
+	require.Equal(t, 1, held(f, last, val), "the walk has not come to it")
+	require.NoError(t, c.Unstake(last, 2, 1))
+	f.Blocks(10)
+	require.Len(t, c.Batches(), 1, "all are released but the one unstaked last")
+	require.Empty(t, f.Entries(last, val))
+	require.Equal(t, "950", f.Balance(last).String())
 }
