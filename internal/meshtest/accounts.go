@@ -159,3 +159,10 @@ func (c *Chain) NewAccount(name string) *Account {
 	c.accounts[name] = a
 	return a
 }
+
+// NewAddress adds a named account that has an address and no key, as those of contracts and modules.
+func (c *Chain) NewAddress(name string, address sdk.AccAddress) *Account {
+	a := &Account{Name: name, Chain: c, address: address, text: address.String()}
+	c.accounts[name] = a
+	return a
+}

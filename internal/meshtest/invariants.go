@@ -200,8 +200,8 @@ type delegator struct {
 	entries                     []auditEntry
 	// active are the consumers on which it has positions that are not unbonding.
 	active map[string]bool
-	// unsettled: it owes what is not yet debt.
-	unsettled bool
+	// unsettled: it owes what is not yet debt. leaving: the walk over a matured batch has not come to it, and will mark it.
+	unsettled, leaving bool
 	// slack is by how much x/staking's rounding may have changed its collateral since it was evaluated, without telling: one
 	// for each delegation to a validator that was slashed, when others come and go there.
 	slack sdkmath.Int
@@ -242,6 +242,7 @@ func (c *Chain) auditDelegators(
 		}
 		d.unsettled = d.unsettled || pool.Owed(r.Position).IsPositive()
 		if pool.IsMatured() {
+			d.leaving = true
 			continue
 		}
 		if !pool.IsBatch() {
@@ -272,7 +273,7 @@ func (c *Chain) auditDelegators(
 			return fmt.Errorf("%s: %d entries are held, %d holds on record", c.nameOf(addr), held, holds[string(a.Delegator)])
 		}
 		delete(holds, string(a.Delegator))
-		if marked[string(a.Delegator)] || d.unsettled || d.debt.IsPositive() ||
+		if marked[string(a.Delegator)] || d.unsettled || d.leaving || d.debt.IsPositive() ||
 			len(state.NativeSlashWalks) > 0 || state.RatioWalk != nil {
 			continue // waits for its settlement, for its debt to be paid, for its evaluation, or for a walk to mark it
 		}

@@ -35,39 +35,64 @@ func (r rpc) ABCIQueryWithOptions(
 	return &coretypes.ResultABCIQuery{Response: *res}, nil
 }
 
+// provedPrice is a pairing whose price is what a third chain's state has as the price of the provider's token.
+type provedPrice struct {
+	*meshtest.Pairing
+	t     *testing.T
+	net   *meshtest.Network
+	third *meshtest.Chain
+	// held has the price in the third chain's state, light is the consumer's end of the link to that chain.
+	held   *meshtest.Pairing
+	light  *meshtest.End
+	source consumertypes.PriceSource
+}
+
+// provedTrusting is the trusting period of the consumer's client of the third chain.
+const provedTrusting = 4 * time.Minute
+
+func pairWithProvedPrice(t *testing.T, edit func(meshtest.ChainConfig) meshtest.ChainConfig) *provedPrice {
+	t.Helper()
+	n := networkOf(t, edit(meshtest.ChainConfig{Name: "prov"}), edit(meshtest.ChainConfig{Name: "cons"}), edit(meshtest.ChainConfig{Name: "third"}))
+	x := &provedPrice{t: t, net: n, third: n.Chain("third")}
+	cons := n.Chain("cons")
+	x.held = n.Pair(n.Chain("prov"), x.third) // has a price in its state, by governance
+	x.Pairing = n.Pair(n.Chain("prov"), cons)
+	x.light = n.ConnectFor(x.third, cons, provedTrusting).On(cons)
+	x.source = consumertypes.PriceSource{
+		ClientId:  x.light.Client,
+		Path:      [][]byte{[]byte(consumertypes.StoreKey), slices.Concat(consumertypes.PricesKey.Bytes(), []byte(x.held.ProviderID))},
+		FieldPath: []uint32{1}, Encoding: consumertypes.PRICE_ENCODING_TEXT, Exponent: -sdkmath.LegacyPrecision,
+	}
+	x.UpdateProvider(func(c *providerConfig) {
+		c.PriceFeed = consumertypes.PriceFeedProof
+		c.Price = &consumertypes.PriceConfig{MaxDeviation: sdkmath.LegacyZeroDec(), MaxPostAge: time.Hour, Source: &x.source}
+	})
+	return x
+}
+
+// fetch returns a proof of the newest price, which the consumer's client knows the header for.
+func (x *provedPrice) fetch(submitter *meshtest.Account) *consumertypes.MsgProvePrice {
+	x.t.Helper()
+	x.net.Steps(2) // a header has the root of the state before it
+	x.Consumer.Relayer().Send(x.light.MsgUpdateClient())
+	msg, err := cli.FetchPriceProof(x.t.Context(), rpc{x.third}, x.source, x.light.ClientHeight())
+	require.NoError(x.t, err)
+	msg.Submitter, msg.ProviderId = submitter.String(), x.ProviderID
+	return msg
+}
+
 // TestPriceProvedFromAThirdChain: what a third chain's state has as the price of the provider's token is proved on the
 // consumer against its light client of that chain, and voting power follows.
 func TestPriceProvedFromAThirdChain(t *testing.T) {
-	n := networkOf(t, meshtest.ChainConfig{Name: "prov"}, meshtest.ChainConfig{Name: "cons"}, meshtest.ChainConfig{Name: "third"})
-	third, cons := n.Chain("third"), n.Chain("cons")
-	held := n.Pair(n.Chain("prov"), third) // has a price in its state, by governance
-	p := n.Pair(n.Chain("prov"), cons)
-	const trusting = 4 * time.Minute
-	light := n.ConnectFor(third, cons, trusting).On(cons)
-
-	source := &consumertypes.PriceSource{
-		ClientId:  light.Client,
-		Path:      [][]byte{[]byte(consumertypes.StoreKey), slices.Concat(consumertypes.PricesKey.Bytes(), []byte(held.ProviderID))},
-		FieldPath: []uint32{1}, Encoding: consumertypes.PRICE_ENCODING_TEXT, Exponent: -sdkmath.LegacyPrecision,
-	}
-	p.UpdateProvider(func(c *providerConfig) {
-		c.PriceFeed = consumertypes.PriceFeedProof
-		c.Price = &consumertypes.PriceConfig{MaxDeviation: sdkmath.LegacyZeroDec(), MaxPostAge: time.Hour, Source: source}
-	})
+	x := pairWithProvedPrice(t, func(cfg meshtest.ChainConfig) meshtest.ChainConfig { return cfg })
+	n, p, third, held, light := x.net, x.Pairing, x.third, x.held, x.light
+	cons := p.Consumer
 	p.CrossStake("alice", val(p, 0), 100*one)
 	settle(n, p)
 	requireInt(t, 0, p.TotalVirtual(), "no price has been proved yet")
 
-	relayer, anybody := cons.Account(meshtest.RelayerName), val(p, 1).Operator
-	fetch := func() *consumertypes.MsgProvePrice {
-		t.Helper()
-		n.Steps(2) // a header has the root of the state before it
-		relayer.Send(light.MsgUpdateClient())
-		msg, err := cli.FetchPriceProof(t.Context(), rpc{third}, *source, light.ClientHeight())
-		require.NoError(t, err)
-		msg.Submitter, msg.ProviderId = anybody.String(), p.ProviderID
-		return msg
-	}
+	anybody := val(p, 1).Operator
+	fetch := func() *consumertypes.MsgProvePrice { return x.fetch(anybody) }
 	first := fetch()
 	anybody.Send(first)
 	n.Advance(3 * epoch)
@@ -95,7 +120,7 @@ func TestPriceProvedFromAThirdChain(t *testing.T) {
 	// A client that has expired proves nothing any more; the price grows old, and stake can still leave in full.
 	msg = fetch()
 	light.Link().NoKeepAlive = true
-	n.AdvanceIn(trusting+time1, 10*time.Second)
+	n.AdvanceIn(provedTrusting+time1, 10*time.Second)
 	require.Equal(t, exported.Expired, light.ClientStatus())
 	require.ErrorIs(t, anybody.Try(msg).Err(), consumertypes.ErrPriceClient)
 	p.CrossUnstake("alice", val(p, 0), 100*one)
