@@ -119,13 +119,20 @@ func (g *hostileGovernance) consumerDecides() {
 		g.ownModules(2, 3, 4)
 	case 2:
 		params := g.chain.ConsumerState().Params
-		params.MaxProviderSilence = oneOf(n, time.Second, meshtest.Silence, 8*time.Minute)
-		params.EpochDuration = oneOf(n, time.Second, epoch, time1)
-		params.FreshnessMargin = oneOf(n, time.Second, meshtest.Margin)
-		params.MaxEpochOperations = oneOf[uint32](n, 1, 10_000)
-		params.MaxValidatorMultiple = sdkmath.LegacyNewDec(oneOf[int64](n, 0, 3, 999_999))
-		params.GlobalMaxPowerRatio = meshtest.Dec(oneOf(n, "0", "0.33"))
-		params.PacketTimeout = oneOf(n, time.Second, time1, 24*time.Hour)
+		switch n.Rand.Intn(6) {
+		case 0:
+			params.MaxProviderSilence = oneOf(n, time.Second, meshtest.Silence, 8*time.Minute)
+		case 1:
+			params.EpochDuration, params.FreshnessMargin = oneOf(n, time.Second, epoch, 2*time1), oneOf(n, time.Second, meshtest.Margin)
+		case 2:
+			params.MaxEpochOperations = oneOf[uint32](n, 1, 10_000)
+		case 3:
+			params.MaxValidatorMultiple = sdkmath.LegacyNewDec(oneOf[int64](n, 0, 3, 999_999))
+		case 4:
+			params.GlobalMaxPowerRatio = meshtest.Dec(oneOf(n, "0", "0.33"))
+		default:
+			params.PacketTimeout = oneOf(n, time.Second, time1, 24*time.Hour)
+		}
 		g.decide("params", &consumertypes.MsgUpdateParams{Authority: authority, Params: params})
 	case 3:
 		c := p.ProviderConfig
@@ -205,6 +212,7 @@ func hostileConsumerGovernance(t *testing.T) {
 	spans := sdkmath.LegacyNewDec(int64(n.Now().Sub(start))).QuoInt64(int64(policy.UnprovenWindow)).Add(sdkmath.LegacyOneDec())
 	most := policy.UnprovenLimit.Mul(spans).MulInt64(180 * one)
 	require.True(t, sdkmath.LegacyNewDecFromInt(totals.Slashed).LTE(most), "%s of at most %s", totals.Slashed, most)
+	require.True(t, totals.Slashed.IsPositive(), "nothing was claimed")
 	sum := sdkmath.ZeroInt()
 	for _, name := range everybody {
 		require.False(t, books.lost(name).IsNegative(), name)
@@ -297,7 +305,7 @@ func hostileProviderGovernance(t *testing.T) {
 		require.NotZero(t, g.done[what], what)
 	}
 	require.Zero(t, g.done["another client"], "while the first one is registered")
-	require.Equal(t, limit.String(), highest.String(), "it gets as far as its cap")
+	require.True(t, highest.GT(amount(72*one)), "%s: no more than was honest", highest)
 
 	// The consumer ends it, and its own delegators leave with what they have.
 	p.RemoveProvider()
