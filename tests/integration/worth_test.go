@@ -30,7 +30,7 @@ func still(cfg meshtest.ChainConfig) meshtest.ChainConfig {
 }
 
 // worthOf is all that an account has of the chain's own coin: its balance, what it has staked, and what is unbonding.
-func worthOf(t testing.TB, c *meshtest.Chain, a *meshtest.Account) sdkmath.Int {
+func worthOf(t *testing.T, c *meshtest.Chain, a *meshtest.Account) sdkmath.Int {
 	t.Helper()
 	sum := c.Balance(a)
 	for _, d := range delegationsOf(t, c, a) {
@@ -49,7 +49,7 @@ type staked struct {
 }
 
 // delegationsOf returns an account's delegations on its chain.
-func delegationsOf(t testing.TB, c *meshtest.Chain, a *meshtest.Account) []staked {
+func delegationsOf(t *testing.T, c *meshtest.Chain, a *meshtest.Account) []staked {
 	t.Helper()
 	ctx := c.CommittedContext()
 	dels, err := c.App.StakingKeeper.GetAllDelegatorDelegations(ctx, a.Address())
@@ -67,13 +67,13 @@ func delegationsOf(t testing.TB, c *meshtest.Chain, a *meshtest.Account) []stake
 
 // ledger is what accounts of a chain were worth when it was begun.
 type ledger struct {
-	t     testing.TB
+	t     *testing.T
 	chain *meshtest.Chain
 	worth map[string]sdkmath.Int
 	order []string
 }
 
-func newLedger(t testing.TB, c *meshtest.Chain, names ...string) *ledger {
+func newLedger(t *testing.T, c *meshtest.Chain, names ...string) *ledger {
 	t.Helper()
 	l := &ledger{t: t, chain: c, worth: map[string]sdkmath.Int{}, order: names}
 	for _, name := range names {
