@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"slices"
 
 	"cosmossdk.io/collections"
 	errorsmod "cosmossdk.io/errors"
@@ -298,11 +299,12 @@ func strange[T sdk.Msg](k *keeper.Keeper, create func(signer, consumerID string)
 	}
 	return factory(judge, func(ctx context.Context, data source, rep reporter) (simsx.SimAccount, T, bool) {
 		all := consumers(ctx, k, func(types.Consumer) bool { return true })
-		if len(all) == 0 {
-			var none T
-			return simsx.SimAccount{}, none, false
-		}
 		who := data.AnyAccount(rep)
+		guards := func(c types.Consumer) bool { return c.Config.Guardian == who.AddressBech32 }
+		if len(all) == 0 || slices.ContainsFunc(all, guards) {
+			var none T
+			return who, none, false
+		}
 		return who, create(who.AddressBech32, all[data.Rand().Intn(len(all))].Config.ClientId), true
 	})
 }
