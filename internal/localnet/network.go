@@ -1,6 +1,7 @@
 package localnet
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -29,6 +30,10 @@ type Options struct {
 	// PATH.
 	Meshd string
 	Rly   string
+	// Binaries are those of chains that begin with another than Meshd, by chain.
+	Binaries map[string]string
+	// Running is called when all chains make blocks and before they are connected; may be nil.
+	Running func(ctx context.Context, n *Network) error
 	// Progress is told what is going on; may be nil.
 	Progress Progress
 }
@@ -100,7 +105,7 @@ func Up(ctx context.Context, topo *Topology, opts Options) (*Network, error) {
 	if n.launcher.guard, err = newGuard(n.state.ID, n.log("guard")); err != nil {
 		return nil, err
 	}
-	if err := n.bringUp(ctx, topo, ports, picker); err != nil {
+	if err := n.bringUp(ctx, topo, opts, ports, picker); err != nil {
 		n.report.send(Event{Step: "ending what was started"})
 		n.state.Phase = PhaseFailed
 		return nil, errors.Join(err, n.end())
@@ -112,7 +117,7 @@ func Up(ctx context.Context, topo *Topology, opts Options) (*Network, error) {
 // anything about the first blocks.
 const firstHeight = 4
 
-func (n *Network) bringUp(ctx context.Context, topo *Topology, ports map[string][]Ports, picker *portPicker) error {
+func (n *Network) bringUp(ctx context.Context, topo *Topology, opts Options, ports map[string][]Ports, picker *portPicker) error {
 	if err := n.save(); err != nil {
 		return err
 	}
@@ -143,7 +148,7 @@ func (n *Network) bringUp(ctx context.Context, topo *Topology, ports map[string]
 	picker.release()
 	for _, c := range n.chains {
 		for _, node := range c.Nodes {
-			if err := node.Start(); err != nil {
+			if err := node.StartWith(cmp.Or(opts.Binaries[c.ID], n.state.Meshd)); err != nil {
 				return err
 			}
 		}
@@ -158,6 +163,11 @@ func (n *Network) bringUp(ctx context.Context, topo *Topology, ports map[string]
 	}
 	if err := group.Wait(); err != nil {
 		return cause(ctx, err)
+	}
+	if opts.Running != nil {
+		if err := opts.Running(ctx, n); err != nil {
+			return cause(ctx, err)
+		}
 	}
 	if err := n.connect(ctx, topo); err != nil {
 		return cause(ctx, err)
