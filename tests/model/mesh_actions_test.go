@@ -12,6 +12,7 @@ import (
 
 	"github.com/mesh-security/mesh/internal/meshtest"
 	consumertypes "github.com/mesh-security/mesh/x/consumer/types"
+	providerkeeper "github.com/mesh-security/mesh/x/provider/keeper"
 	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
 
@@ -131,12 +132,43 @@ func (m *mesh) crossRedelegate() {
 	m.queue("cross-redelegate", p.Provider, del, p.MsgCrossRedelegate(del, v, m.validator(p.Consumer), tokens))
 }
 
+// withdrawRewards is by somebody who has earned something, if anybody has: few have at any time. One in ten is any.
 func (m *mesh) withdrawRewards() {
 	p, del, _, _ := m.position()
-	msg := &providertypes.MsgWithdrawRewards{Delegator: p.Provider.Account(del).String(), ConsumerId: p.ConsumerID}
+	msg := &providertypes.MsgWithdrawRewards{ConsumerId: p.ConsumerID}
 	if m.pick(50) {
 		msg.Validator = m.validator(p.Consumer).String()
 	}
+	if !m.pick(10) {
+		type reward struct {
+			*pairing
+			del  string
+			info providertypes.RewardInfo
+		}
+		var all []reward
+		for _, q := range m.pairings {
+			server := providerkeeper.NewQueryServer(q.Provider.App.Mesh.Provider)
+			for _, name := range delegators {
+				req := &providertypes.QueryRewardsRequest{Delegator: q.Provider.Account(name).String(), ConsumerId: q.ConsumerID}
+				res, err := server.Rewards(q.Provider.CommittedContext(), req)
+				if err != nil {
+					continue // removed
+				}
+				for _, info := range res.Rewards {
+					all = append(all, reward{q, name, info})
+				}
+			}
+		}
+		if len(all) == 0 {
+			return
+		}
+		r := oneOf(m, all...)
+		p, del, msg.ConsumerId = r.pairing, r.del, r.info.ConsumerId
+		if msg.Validator != "" {
+			msg.Validator = r.info.Operator
+		}
+	}
+	msg.Delegator = p.Provider.Account(del).String()
 	if m.pick(30) {
 		msg.Receiver = p.Consumer.Account("bob").String()
 	}

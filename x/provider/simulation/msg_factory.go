@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"slices"
 
 	"cosmossdk.io/collections"
 	errorsmod "cosmossdk.io/errors"
@@ -207,18 +208,54 @@ func MsgCrossRedelegateFactory(k *keeper.Keeper) simsx.SimMsgFactoryX {
 	})
 }
 
-// MsgWithdrawRewardsFactory withdraws rewards of a position, or of all on its consumer.
+// anyReward returns a random delegator that has earned something, and with which validator. Most stake has earned nothing
+// since it was last withdrawn.
+func anyReward(ctx context.Context, k *keeper.Keeper, data source, rep reporter) (simsx.SimAccount, types.RewardInfo, bool) {
+	type reward struct {
+		owner string
+		types.RewardInfo
+	}
+	var all []reward
+	_ = k.Accounts.Walk(ctx, nil, func(delAddr sdk.AccAddress, _ types.Account) (bool, error) {
+		owner := delAddr.String()
+		if !data.HasAccount(owner) {
+			return false, nil
+		}
+		res, err := keeper.NewQueryServer(k).Rewards(ctx, &types.QueryRewardsRequest{Delegator: owner})
+		if err != nil {
+			return false, err
+		}
+		for _, info := range res.Rewards {
+			all = append(all, reward{owner, info})
+		}
+		return false, nil
+	})
+	if len(all) == 0 {
+		return simsx.SimAccount{}, types.RewardInfo{}, false
+	}
+	r := all[data.Rand().Intn(len(all))]
+	return data.GetAccount(rep, r.owner), r.RewardInfo, true
+}
+
+// MsgWithdrawRewardsFactory withdraws what was earned with a validator, or all on its consumer; now and then of a position
+// that may have earned nothing.
 func MsgWithdrawRewardsFactory(k *keeper.Keeper) simsx.SimMsgFactoryX {
 	return factory(Refusable, func(ctx context.Context, data source, rep reporter) (simsx.SimAccount, *types.MsgWithdrawRewards, bool) {
-		s, ok := anyStake(ctx, k, data, rep)
+		owner, info, ok := anyReward(ctx, k, data, rep)
+		if data.Rand().Intn(10) == 0 {
+			var s stake
+			if s, ok = anyStake(ctx, k, data, rep); ok {
+				owner, info = s.owner, types.RewardInfo{ConsumerId: s.config.ClientId, Operator: s.config.FormatValidator(s.validator)}
+			}
+		}
 		if !ok {
-			return s.owner, nil, false
+			return owner, nil, false
 		}
-		msg := &types.MsgWithdrawRewards{Delegator: s.owner.AddressBech32, ConsumerId: s.config.ClientId}
+		msg := &types.MsgWithdrawRewards{Delegator: owner.AddressBech32, ConsumerId: info.ConsumerId}
 		if data.Rand().Intn(2) == 0 {
-			msg.Validator = s.config.FormatValidator(s.validator)
+			msg.Validator = info.Operator
 		}
-		return s.owner, msg, true
+		return owner, msg, true
 	})
 }
 
@@ -262,11 +299,12 @@ func strange[T sdk.Msg](k *keeper.Keeper, create func(signer, consumerID string)
 	}
 	return factory(judge, func(ctx context.Context, data source, rep reporter) (simsx.SimAccount, T, bool) {
 		all := consumers(ctx, k, func(types.Consumer) bool { return true })
-		if len(all) == 0 {
-			var none T
-			return simsx.SimAccount{}, none, false
-		}
 		who := data.AnyAccount(rep)
+		guards := func(c types.Consumer) bool { return c.Config.Guardian == who.AddressBech32 }
+		if len(all) == 0 || slices.ContainsFunc(all, guards) {
+			var none T
+			return who, none, false
+		}
 		return who, create(who.AddressBech32, all[data.Rand().Intn(len(all))].Config.ClientId), true
 	})
 }
