@@ -29,6 +29,9 @@ type Options struct {
 	// PATH.
 	Meshd string
 	Rly   string
+	// Namespaces gives every node and relayer a network namespace of its own, so
+	// that links can be cut. It needs root; see CanIsolate.
+	Namespaces bool
 	// Progress is told what is going on; may be nil.
 	Progress Progress
 }
@@ -97,10 +100,16 @@ func Up(ctx context.Context, topo *Topology, opts Options) (*Network, error) {
 	}
 	n.launcher.networkID = n.state.ID
 	n.state.Relayer = RelayerState{Home: n.relayer(), Log: n.log("relayer"), SetupLog: n.log("relayer-setup")}
-	if n.launcher.guard, err = newGuard(n.state.ID, n.log("guard")); err != nil {
+	if n.launcher.guard, err = newGuard(n.state.ID, home, n.log("guard")); err != nil {
 		return nil, err
 	}
-	if err := n.bringUp(ctx, topo, ports, picker); err != nil {
+	if opts.Namespaces {
+		err = n.report.step("", "network namespaces", "", func() (string, error) { return "", n.isolate(topo, ports) })
+	}
+	if err == nil {
+		err = n.bringUp(ctx, topo, ports, picker)
+	}
+	if err != nil {
 		n.report.send(Event{Step: "ending what was started"})
 		n.state.Phase = PhaseFailed
 		return nil, errors.Join(err, n.end())
@@ -152,7 +161,7 @@ func (n *Network) bringUp(ctx context.Context, topo *Topology, ports map[string]
 	for _, c := range n.chains {
 		group.Go(func() error {
 			return n.report.step(c.ID, "start nodes", c.Nodes[0].Log, func() (string, error) {
-				return "RPC " + tcp(c.Nodes[0].Ports.RPC), c.waitReady(groupCtx)
+				return "RPC " + c.Nodes[0].Ports.rpc(), c.waitReady(groupCtx)
 			})
 		})
 	}
@@ -285,6 +294,7 @@ func (n *Network) end() error {
 	n.mu.Unlock()
 	// The relayer first: without its chains it only fills its log.
 	err := stopAll(append(pids, marked(n.state.ID)...), stopGrace)
+	err = errors.Join(err, cleanUp(n.state.ID, n.home))
 	n.mu.Lock()
 	n.state.Supervisor = nil
 	n.state.Relayer.Process = nil
@@ -389,6 +399,9 @@ func clearHome(home string) error {
 		if p.alive() {
 			return fmt.Errorf("%w: %s (end it with `meshnet down --home %s`)", ErrAlreadyRunning, home, home)
 		}
+	}
+	if err := cleanUp(state.ID, home); err != nil {
+		return err
 	}
 	for _, name := range []string{"chains", "logs", "relayer", "watchtower", stateFile} {
 		if err := os.RemoveAll(filepath.Join(home, name)); err != nil {
