@@ -1,0 +1,172 @@
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	txtypes "github.com/cosmos/cosmos-sdk/types/tx"
+	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
+	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
+
+	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
+	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
+
+	"github.com/mesh-security/mesh/internal/localnet"
+)
+
+// Accounts of the topology that relay.
+const (
+	courierAccount = "courier"
+	flooderAccount = "flooder"
+)
+
+// relayerKilled is the relayer's absence.
+func (s *soak) relayerKilled() action {
+	return action{
+		inject: func(context.Context) error {
+			s.relayerBusy.Add(1)
+			return s.net.KillRelayer()
+		},
+		heal: func(context.Context) error {
+			defer s.relayerBusy.Add(-1)
+			return s.net.StartRelayer()
+		},
+	}
+}
+
+// twoRelayers lets a second relayer relay everything too.
+func (s *soak) twoRelayers() action {
+	var before uint64
+	sent := func(ctx context.Context) (sum uint64, err error) {
+		for _, c := range s.chains {
+			res, err := authtypes.NewQueryClient(c.Conn()).AccountInfo(ctx, &authtypes.QueryAccountInfoRequest{Address: c.Address(courierAccount)})
+			if err != nil {
+				return 0, err
+			}
+			sum += res.Info.Sequence
+		}
+		return sum, nil
+	}
+	return action{
+		inject: func(ctx context.Context) error {
+			before, _ = sent(ctx) // a chain may be halted just now
+			return s.courier.Start()
+		},
+		heal: func(context.Context) error { return s.courier.Stop() },
+		recovered: func(ctx context.Context) (string, error) {
+			after, err := sent(ctx)
+			if err != nil || before == 0 && after == 0 {
+				return "a chain did not answer", nil //nolint:nilerr // another fault
+			}
+			return fmt.Sprintf("the second one sent %d transactions", after-before), nil
+		},
+	}
+}
+
+// flood sends what was relayed before again and again, on both chains.
+func (s *soak) flood() action {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var accepted, refused, lost int
+	stop := func() {}
+	return action{
+		inject: func(ctx context.Context) error {
+			ctx, stop = context.WithCancel(ctx)
+			for _, c := range s.chains {
+				wg.Go(func() {
+					for ctx.Err() == nil {
+						err := c.relayAgain(ctx)
+						var refusal *localnet.TxError
+						mu.Lock()
+						switch {
+						case err == nil:
+							accepted++
+						case errors.As(err, &refusal):
+							refused++
+							s.checkRefusal(refusal)
+						default:
+							lost++
+						}
+						mu.Unlock()
+						_ = pause(ctx, 500*time.Millisecond)
+					}
+				})
+			}
+			return nil
+		},
+		heal: func(context.Context) error {
+			stop()
+			wg.Wait()
+			return nil
+		},
+		recovered: func(context.Context) (string, error) {
+			return fmt.Sprintf("%d in blocks without effect, %d refused, %d lost", accepted, refused, lost), nil
+		},
+	}
+}
+
+// stalePackets is how many old messages go into one transaction.
+const stalePackets = 20
+
+// relayAgain sends old updates of clients and old packets of the latest relayed
+// transactions in one of the flooder's. A payment keeps it from being dropped
+// as redundant before it reaches a block.
+func (c *chain) relayAgain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
+	defer cancel()
+	old, err := c.relayed(ctx)
+	if err != nil {
+		return err
+	}
+	self := c.Address(flooderAccount)
+	msgs := []sdk.Msg{&banktypes.MsgSend{FromAddress: self, ToAddress: self, Amount: sdk.NewCoins(c.Coin(1))}}
+	_, err = c.TxWith(ctx, localnet.TxOptions{Gas: 8_000_000}, flooderAccount, append(msgs, old...)...)
+	return err
+}
+
+// relayed are messages of relayers that the chain has executed, in the flooder's name.
+func (c *chain) relayed(ctx context.Context) ([]sdk.Msg, error) {
+	page, perPage := 1, 5
+	res, err := c.RPC().TxSearch(ctx, "message.action='"+sdk.MsgTypeURL(&channeltypes.MsgRecvPacket{})+"'", false, &page, &perPage, "desc")
+	if err != nil {
+		return nil, err
+	}
+	self := c.Address(flooderAccount)
+	var out []sdk.Msg
+	for _, found := range res.Txs {
+		if found.TxResult.Code != 0 {
+			continue
+		}
+		msgs, err := c.messages(found.Tx)
+		if err != nil {
+			return nil, err
+		}
+		for _, msg := range msgs {
+			switch msg := msg.(type) {
+			case *clienttypes.MsgUpdateClient:
+				msg.Signer = self
+			case *channeltypes.MsgRecvPacket:
+				msg.Signer = self
+			default:
+				continue
+			}
+			if out = append(out, msg); len(out) == stalePackets {
+				return out, nil
+			}
+		}
+	}
+	return out, nil
+}
+
+// messages decodes a transaction.
+func (c *chain) messages(bz []byte) ([]sdk.Msg, error) {
+	var tx txtypes.Tx
+	if err := c.Codec().Unmarshal(bz, &tx); err != nil {
+		return nil, fmt.Errorf("chain %s: a transaction: %w", c.ID, err)
+	}
+	return tx.GetMsgs(), nil
+}

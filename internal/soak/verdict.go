@@ -1,0 +1,579 @@
+package soak
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	"cosmossdk.io/math"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	grpctypes "github.com/cosmos/cosmos-sdk/types/grpc"
+	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
+	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
+
+	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
+
+	"github.com/mesh-security/mesh/internal/localnet"
+	consumertypes "github.com/mesh-security/mesh/x/consumer/types"
+	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
+	providertypes "github.com/mesh-security/mesh/x/provider/types"
+)
+
+const (
+	// agreement is how long both sides may take to agree once all is healed.
+	agreement = 4 * time.Minute
+	// relayerPatience is how long the relayer may take to go on before it is started again, as an operator would.
+	relayerPatience = 75 * time.Second
+)
+
+// await repeats a check until it passes, and returns what it said last.
+func await(ctx context.Context, what string, timeout time.Duration, check func(context.Context) error) error {
+	return localnet.WaitFor(ctx, what, timeout, func(ctx context.Context) (bool, string, error) {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
+		err := check(ctx)
+		return err == nil, "", err
+	})
+}
+
+// converged waits until everything is as if there had been no faults.
+func (s *soak) converged(ctx context.Context) error {
+	healed := time.Now()
+	err := s.agree(ctx, relayerPatience)
+	if errors.Is(err, localnet.ErrTimeout) {
+		s.note("the relayer did not get on within %s and was started again: %v", relayerPatience, err)
+		s.relayerBusy.Add(1)
+		err := s.net.StopRelayer()
+		if err == nil {
+			err = s.net.StartRelayer()
+		}
+		s.relayerBusy.Add(-1)
+		if err != nil {
+			return err
+		}
+		if err := s.agree(ctx, agreement); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	s.checked("both sides agree %.0fs after the last fault was healed: no packet in flight, nothing in an outbox", time.Since(healed).Seconds())
+	return s.nodesEqual(ctx)
+}
+
+// agree waits until both directions have converged.
+func (s *soak) agree(ctx context.Context, timeout time.Duration) error {
+	return await(ctx, "both sides to agree", timeout, func(ctx context.Context) error {
+		if problems := s.net.Status(ctx).Problems; len(problems) > 0 {
+			return errors.New(strings.Join(problems, "; "))
+		}
+		for _, c := range s.chains {
+			if err := c.agrees(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// agrees compares what the chain as a provider thinks with what its partner holds.
+func (c *chain) agrees(ctx context.Context) error {
+	pools, err := c.pools(ctx)
+	if err != nil {
+		return err
+	}
+	stakes, err := c.stakes(ctx)
+	if err != nil {
+		return err
+	}
+	records := map[string]math.Int{}
+	for _, info := range stakes {
+		add(records, info.Validator, info.Record.Amount)
+		if info.Pending || !info.Current.Equal(info.Target) {
+			return fmt.Errorf("%s has %s of virtual stake for %s and wants %s", c.partner.ID, info.Current, info.Validator, info.Target)
+		}
+	}
+	if err := equalAmounts("pool of "+c.ID, nonZero(pools), "record of "+c.partner.ID, nonZero(records)); err != nil {
+		return err
+	}
+	outbox, err := providertypes.NewQueryClient(c.Conn()).Outbox(ctx, &providertypes.QueryOutboxRequest{ConsumerId: c.ids.ConsumerID, Pagination: page})
+	if err != nil {
+		return err
+	}
+	if n := len(outbox.Entries); n > 0 {
+		return fmt.Errorf("%s has %d entries in its outbox", c.ID, n)
+	}
+	transfers, err := consumertypes.NewQueryClient(c.partner.Conn()).RewardTransfers(ctx, &consumertypes.QueryRewardTransfersRequest{ProviderId: c.ids.ProviderID, Pagination: page})
+	if err != nil {
+		return err
+	}
+	if n := len(transfers.Transfers); n > 0 {
+		return fmt.Errorf("%s has %d transfers of rewards in flight", c.partner.ID, n)
+	}
+	return errors.Join(c.noPackets(ctx, meshtypes.PortProvider, c.ids.ProviderChannel), c.partner.noPackets(ctx, meshtypes.PortConsumer, c.ids.ConsumerChannel))
+}
+
+// noPackets checks that none is in flight on a channel.
+func (c *chain) noPackets(ctx context.Context, port, channel string) error {
+	res, err := channeltypes.NewQueryClient(c.Conn()).PacketCommitments(ctx, &channeltypes.QueryPacketCommitmentsRequest{PortId: port, ChannelId: channel, Pagination: page})
+	if err != nil {
+		return err
+	}
+	if n := len(res.Commitments); n > 0 {
+		return fmt.Errorf("%s has %d packets in flight on %s", c.ID, n, channel)
+	}
+	return nil
+}
+
+// pools are the provider's totals by validator of the consumer.
+func (c *chain) pools(ctx context.Context) (map[string]math.Int, error) {
+	res, err := providertypes.NewQueryClient(c.Conn()).Pools(ctx, &providertypes.QueryPoolsRequest{ConsumerId: c.ids.ConsumerID, Pagination: page})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]math.Int{}
+	for _, p := range res.Pools {
+		add(out, p.Operator, p.Pool.Tokens)
+	}
+	return out, nil
+}
+
+// stakes are what the partner holds of the chain.
+func (c *chain) stakes(ctx context.Context) ([]consumertypes.StakeInfo, error) {
+	res, err := consumertypes.NewQueryClient(c.partner.Conn()).Stakes(ctx, &consumertypes.QueryStakesRequest{ProviderId: c.ids.ProviderID, Pagination: page})
+	if err != nil {
+		return nil, err
+	}
+	return res.Stakes, nil
+}
+
+// nodesEqual checks that all nodes live, validate, and have the same state.
+func (s *soak) nodesEqual(ctx context.Context) error {
+	return each(ctx, s.chains, func(ctx context.Context, c *chain) error {
+		head, err := c.Height(ctx)
+		if err != nil {
+			return err
+		}
+		if err := c.well(ctx, c.nodes, head); err != nil {
+			return err
+		}
+		hash := ""
+		for _, n := range c.nodes {
+			header, err := n.RPC().Header(ctx, &head)
+			if err != nil {
+				return fmt.Errorf("%s: block %d: %w", n.name(), head, err)
+			}
+			if hash == "" {
+				hash = header.Header.AppHash.String()
+			} else if got := header.Header.AppHash.String(); got != hash {
+				return fmt.Errorf("%s has app hash %s at %d, the first node %s", n.name(), got, head, hash)
+			}
+			res, err := stakingtypes.NewQueryClient(c.Conn()).Validator(ctx, &stakingtypes.QueryValidatorRequest{ValidatorAddr: n.Operator})
+			if err != nil {
+				return err
+			}
+			if v := res.Validator; v.Jailed || !v.IsBonded() {
+				return fmt.Errorf("the validator of %s is %s, jailed: %t", n.name(), v.Status, v.Jailed)
+			}
+		}
+		s.checked("%s: all %d nodes live, none jailed, app hash %.16s… at %d", c.ID, len(c.nodes), hash, head)
+		ahead, behind := c.clock.worst()
+		s.mu.Lock()
+		s.report.Chains = slices.DeleteFunc(s.report.Chains, func(r ChainReport) bool { return r.ChainID == c.ID })
+		s.report.Chains = append(s.report.Chains, ChainReport{ChainID: c.ID, Height: head, AppHash: hash, Ahead: seconds(ahead), Behind: seconds(behind)})
+		s.mu.Unlock()
+		return nil
+	})
+}
+
+// at asks about the state after a block.
+func at(ctx context.Context, height int64) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, grpctypes.GRPCBlockHeightHeader, strconv.FormatInt(height, 10))
+}
+
+// accounted adds up on both chains what everybody has, at one height each, and
+// runs the modules' own invariants on every node.
+func (s *soak) accounted(ctx context.Context) error {
+	if err := each(ctx, s.chains, func(ctx context.Context, c *chain) error { return c.conserves(ctx) }); err != nil {
+		return err
+	}
+	return s.invariants(ctx)
+}
+
+// conserves checks that no token of the chain is lost or came from nowhere.
+func (c *chain) conserves(ctx context.Context) error {
+	// The first node keeps all blocks, and all states.
+	c.nodes[0].SetAside(false)
+	head, err := c.Height(ctx)
+	if err != nil {
+		return err
+	}
+	var addresses []string
+	for _, who := range delegators {
+		addresses = append(addresses, c.Address(who))
+	}
+	book := newLedger(c.Denom, addresses...)
+	if err := book.read(ctx, c, head); err != nil {
+		return err
+	}
+	now := at(ctx, head)
+	for _, slash := range book.slashes {
+		c.soak.problem("%s: somebody was slashed: %s", c.ID, slash)
+	}
+	automatic := math.ZeroInt()
+	for _, who := range delegators {
+		address := c.Address(who)
+		start, err := c.balance(at(ctx, 1), address)
+		if err != nil {
+			return err
+		}
+		w, err := c.wealth(now, address)
+		if err != nil {
+			return err
+		}
+		if err := book.accounts[address].due(start, w); err != nil {
+			c.soak.problem("%s: %s %v", c.ID, who, err)
+		}
+		held, err := c.positions(now, address)
+		if err != nil {
+			return err
+		}
+		positions := map[string]math.Int{}
+		for _, p := range held {
+			add(positions, p.Operator, p.Value)
+		}
+		if err := book.accounts[address].holds(positions); err != nil {
+			c.soak.problem("%s: %s: %v", c.ID, who, err)
+		}
+		automatic = automatic.Add(book.accounts[address].automatic)
+	}
+	pools, err := c.pools(now)
+	if err != nil {
+		return err
+	}
+	if err := equalAmounts("all cross-stake", book.staked(), "pool", nonZero(pools)); err != nil {
+		c.soak.problem("%s: %v", c.ID, err)
+	}
+	if err := c.supply(ctx, head); err != nil {
+		return err
+	}
+	c.soak.checked("%s at %d: %d delegators have to the unit what they began with and were paid, %s still cross-staked (%s taken back by the module); packets: %s",
+		c.ID, head, len(delegators), sumOf(pools), automatic, counts(book.packets))
+	if c.soak.madeFault(AwayRelayer) && book.packets[channeltypes.EventTypeTimeoutPacket] == 0 {
+		c.soak.note("%s: no packet timed out although the relayer was away", c.ID)
+	}
+	return nil
+}
+
+func counts(by map[string]int) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, fmt.Sprintf("%s %d", k, by[k]))
+	}
+	return strings.Join(out, ", ")
+}
+
+func sumOf(amounts map[string]math.Int) math.Int {
+	sum := math.ZeroInt()
+	for _, a := range amounts {
+		sum = sum.Add(a)
+	}
+	return sum
+}
+
+func (s *soak) madeFault(kind Kind) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.report.Faults, func(f FaultReport) bool { return f.Kind == kind })
+}
+
+func (c *chain) balance(ctx context.Context, address string) (math.Int, error) {
+	return c.Balance(ctx, address, c.Denom)
+}
+
+// wealth is what an account has, at the height that the context names.
+func (c *chain) wealth(ctx context.Context, address string) (wealth, error) {
+	w := wealth{staked: math.ZeroInt(), unbonding: math.ZeroInt()}
+	var err error
+	if w.liquid, err = c.balance(ctx, address); err != nil {
+		return w, err
+	}
+	held, err := c.delegations(ctx, address)
+	if err != nil {
+		return w, err
+	}
+	for _, d := range held {
+		w.staked = w.staked.Add(d.Balance.Amount)
+	}
+	leaving, err := c.unbondings(ctx, address)
+	if err != nil {
+		return w, err
+	}
+	for _, u := range leaving {
+		for _, e := range u.Entries {
+			w.unbonding = w.unbonding.Add(e.Balance)
+		}
+	}
+	return w, nil
+}
+
+// supply compares the chain's supply with that of its first block.
+func (c *chain) supply(ctx context.Context, height int64) error {
+	supply := func(ctx context.Context) (math.Int, error) {
+		res, err := banktypes.NewQueryClient(c.Conn()).SupplyOf(ctx, &banktypes.QuerySupplyOfRequest{Denom: c.Denom})
+		if err != nil {
+			return math.Int{}, err
+		}
+		return res.Amount.Amount, nil
+	}
+	start, err := supply(at(ctx, 1))
+	if err != nil {
+		return err
+	}
+	bank, err := supply(at(ctx, height))
+	if err != nil {
+		return err
+	}
+	stakes, err := c.partner.stakes(at(ctx, height))
+	if err != nil {
+		return err
+	}
+	virtual := math.ZeroInt()
+	for _, info := range stakes {
+		virtual = virtual.Add(info.Current)
+	}
+	if err := soundSupply(start, bank, virtual); err != nil {
+		c.soak.problem("%s: %v", c.ID, err)
+	}
+	c.soak.mu.Lock()
+	defer c.soak.mu.Unlock()
+	for i := range c.soak.report.Chains {
+		if r := &c.soak.report.Chains[i]; r.ChainID == c.ID {
+			r.Supply = bank.Sub(virtual).String() + c.Denom
+		}
+	}
+	return nil
+}
+
+// invariants runs the modules' own, by the command that operators have, on every node.
+func (s *soak) invariants(ctx context.Context) error {
+	records := 0
+	for _, c := range s.chains {
+		for _, n := range c.nodes {
+			for _, module := range []string{providertypes.ModuleName, consumertypes.ModuleName} {
+				report, err := n.checkInvariants(ctx, module)
+				if err != nil {
+					return fmt.Errorf("%s: invariants of %s: %w", n.name(), module, err)
+				}
+				records += int(report.Records)
+				for _, f := range report.Failures {
+					s.problem("%s at %d: invariant %s of %s does not hold for %s: %s", n.name(), report.Height, f.Invariant, module, f.Object, f.Message)
+				}
+				if len(report.Failures) == 0 && !report.Complete {
+					s.problem("%s: the invariants of %s were not all checked", n.name(), module)
+				}
+			}
+		}
+	}
+	s.checked("check-invariants of both modules passes on every node (%d records)", records)
+	return nil
+}
+
+// invariantReport is what check-invariants prints.
+type invariantReport struct {
+	Height   int64  `json:"height"`
+	Records  uint64 `json:"records"`
+	Complete bool   `json:"complete"`
+	Failures []meshtypes.InvariantFailure
+}
+
+func (n *node) checkInvariants(ctx context.Context, module string) (invariantReport, error) {
+	out, err := n.Chain.CLI(ctx, "query", module, "check-invariants", "--output", "json", "--node", n.RPCAddress())
+	report, parseErr := parseInvariants(out)
+	if parseErr != nil {
+		return report, errors.Join(err, parseErr)
+	}
+	if err != nil && len(report.Failures) == 0 {
+		return report, err
+	}
+	return report, nil
+}
+
+// parseInvariants reads what check-invariants prints. An empty answer is an error.
+func parseInvariants(out []byte) (invariantReport, error) {
+	var report invariantReport
+	if err := json.Unmarshal(out, &report); err != nil {
+		return report, fmt.Errorf("check-invariants printed %q: %w", out, err)
+	}
+	if report.Height == 0 {
+		return report, fmt.Errorf("check-invariants printed no height: %q", out)
+	}
+	return report, nil
+}
+
+// last is checked when everybody has left.
+func (s *soak) last(ctx context.Context) error {
+	if err := s.converged(ctx); err != nil {
+		return err
+	}
+	if err := s.accounted(ctx); err != nil {
+		return err
+	}
+	for _, c := range s.chains {
+		pools, err := c.pools(ctx)
+		if err != nil {
+			return err
+		}
+		if sum := sumOf(pools); !sum.IsZero() {
+			s.problem("%s: %s are still cross-staked although everybody left", c.ID, sum)
+		}
+		stakes, err := c.stakes(ctx)
+		if err != nil {
+			return err
+		}
+		for _, info := range stakes {
+			if !info.Current.IsZero() {
+				s.problem("%s: %s still has virtual stake %s although everybody left", c.partner.ID, info.Validator, info.Current)
+			}
+		}
+		if err := c.clockOK(ctx); err != nil {
+			s.problem("%v", err)
+		}
+		for _, n := range c.nodes {
+			if err := n.logOK(); err != nil {
+				s.problem("%v", err)
+			}
+		}
+	}
+	return nil
+}
+
+// clockOK compares the chain's clock with the true one.
+func (c *chain) clockOK(ctx context.Context) error {
+	ahead, behind := c.clock.worst()
+	if ahead > clockTolerance {
+		return fmt.Errorf("%s was %s ahead of the true clock", c.ID, ahead)
+	}
+	err := await(ctx, "a block of "+c.ID+" that is not old", time.Minute, func(ctx context.Context) error {
+		_, block, err := c.Head(ctx)
+		if err != nil {
+			return err
+		}
+		if off := time.Since(block).Abs(); off > clockTolerance {
+			return fmt.Errorf("the latest block is %s off the true clock", off)
+		}
+		return nil
+	})
+	if err == nil {
+		c.soak.checked("%s: block time never more than %.1fs ahead of the true clock; at most %.1fs behind, halts included", c.ID, ahead.Seconds(), behind.Seconds())
+	}
+	return err
+}
+
+// alarming is what no node may ever print.
+var alarming = regexp.MustCompile(`CONSENSUS FAILURE|panic:|fatal error:|runtime error|panicked`)
+
+// logOK looks for panics in a node's log, but for the time its disk was full.
+func (n *node) logOK() error {
+	file, err := os.Open(n.Log)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var at int64
+	in := bufio.NewReader(file)
+	for {
+		line, err := in.ReadString('\n')
+		if alarming.MatchString(line) && !slices.ContainsFunc(n.damaged, func(p logPart) bool { return at >= p.from && at < p.to }) {
+			return fmt.Errorf("%s printed: %.300s (log: %s)", n.name(), strings.TrimSpace(line), n.Log)
+		}
+		if err != nil {
+			return nil //nolint:nilerr // the end of the file
+		}
+		at += int64(len(line))
+	}
+}
+
+// checked notes what was found in order.
+func (s *soak) checked(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	s.say("✓ %s", text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Checks = append(s.report.Checks, text)
+}
+
+// leave takes everything home: all cross-stake at once with all native stake.
+func (s *soak) leave(ctx context.Context) error {
+	began := time.Now()
+	err := each(ctx, s.chains, func(ctx context.Context, c *chain) error {
+		return each(ctx, delegators, func(ctx context.Context, who string) error { return c.goHome(ctx, who) })
+	})
+	if err != nil {
+		return err
+	}
+	s.checked("everybody left both chains with everything in %.0fs", time.Since(began).Seconds())
+	return nil
+}
+
+// goHome lets a delegator take back everything and waits until it is paid out.
+func (c *chain) goHome(ctx context.Context, who string) error {
+	address := c.Address(who)
+	// Twice the unbonding time is the longest that stake may be locked.
+	return localnet.WaitFor(ctx, who+" to leave "+c.ID, 2*c.Unbonding+agreement, func(ctx context.Context) (bool, string, error) {
+		ctx, cancel := context.WithTimeout(ctx, answer)
+		defer cancel()
+		msgs, err := c.leaving(ctx, address)
+		if err != nil {
+			return false, "", err
+		}
+		if len(msgs) > 0 {
+			_, err := c.Tx(ctx, who, msgs...)
+			c.soak.count("leave", err)
+			return false, "leaving", err
+		}
+		claims, err := providertypes.NewQueryClient(c.Conn()).Unbonding(ctx, &providertypes.QueryUnbondingRequest{Delegator: address, Pagination: page})
+		if err != nil {
+			return false, "", err
+		}
+		entries, err := c.unbondings(ctx, address)
+		if err != nil {
+			return false, "", err
+		}
+		return len(claims.Claims)+len(entries) == 0, fmt.Sprintf("%d claims and %d entries unbond", len(claims.Claims), len(entries)), nil
+	})
+}
+
+// leaving is what a delegator sends to leave with what it has now.
+func (c *chain) leaving(ctx context.Context, address string) ([]sdk.Msg, error) {
+	var out []sdk.Msg
+	positions, err := c.positions(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range positions {
+		out = append(out, &providertypes.MsgCrossUnstake{Delegator: address, ConsumerId: p.ConsumerId, Validator: p.Operator, Amount: sdk.NewCoin(c.Denom, p.Value)})
+	}
+	held, err := c.delegations(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range held {
+		out = append(out, &stakingtypes.MsgUndelegate{DelegatorAddress: address, ValidatorAddress: d.Delegation.ValidatorAddress, Amount: d.Balance})
+	}
+	return out, nil
+}
