@@ -13,9 +13,10 @@ import (
 
 	"github.com/cometbft/cometbft/crypto"
 	"github.com/cometbft/cometbft/crypto/ed25519"
-	"github.com/cometbft/cometbft/libs/log"
+	"github.com/cometbft/cometbft/libs/protoio"
 	p2pconn "github.com/cometbft/cometbft/p2p/conn"
 	"github.com/cometbft/cometbft/privval"
+	privvalproto "github.com/cometbft/cometbft/proto/tendermint/privval"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 
 	"github.com/mesh-security/mesh/internal/localnet"
@@ -105,39 +106,63 @@ func newSigner(node *localnet.Node, isolated bool) (*signer, error) {
 	return s, nil
 }
 
-// serve connects to the node for ever: nodes die, and links are cut.
+// Between two requests of a node, pings among them, lie a few seconds. CometBFT's
+// own server stays with a connection that the other side has closed, so a node
+// that was killed would wait for it in vain; this one dials again.
+const (
+	signerSilence = 8 * time.Second
+	signerRedial  = 200 * time.Millisecond
+)
+
+// serve connects to the node again and again: nodes die, and links are cut.
 func (s *signer) serve(ctx context.Context) {
 	defer close(s.done)
-	const readTimeout = 4 * time.Second // the node pings more often
-	endpoint := privval.NewSignerDialerEndpoint(log.NewNopLogger(), s.dial(readTimeout),
-		privval.SignerDialerEndpointTimeoutReadWrite(readTimeout),
-		privval.SignerDialerEndpointConnRetries(1<<30),
-		privval.SignerDialerEndpointRetryWaitInterval(200*time.Millisecond))
-	server := privval.NewSignerServer(endpoint, s.chainID, s.skewedKey)
-	if err := server.Start(); err != nil {
-		return
+	identity := ed25519.GenPrivKey()
+	for ctx.Err() == nil {
+		if conn, err := s.dial(ctx, identity); err == nil {
+			stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+			s.answer(conn)
+			stop()
+			_ = conn.Close()
+		}
+		_ = pause(ctx, signerRedial)
 	}
-	<-ctx.Done()
-	_ = server.Stop()
 }
 
-// dial is as privval's own, but does not wait for ever on a link that is cut.
-func (s *signer) dial(timeout time.Duration) privval.SocketDialer {
-	key := ed25519.GenPrivKey()
-	return func() (net.Conn, error) {
-		conn, err := net.DialTimeout("tcp", s.address[len("tcp://"):], timeout)
-		if err != nil {
-			return nil, err
+// answer answers a node's requests until the connection ends.
+func (s *signer) answer(conn net.Conn) {
+	const maxRequest = 10 << 10
+	for {
+		if conn.SetDeadline(time.Now().Add(signerSilence)) != nil {
+			return
 		}
-		if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
-			return nil, errors.Join(err, conn.Close())
+		var request privvalproto.Message
+		if _, err := protoio.NewDelimitedReader(conn, maxRequest).ReadMsg(&request); err != nil {
+			return
 		}
-		secret, err := p2pconn.MakeSecretConnection(conn, key)
-		if err != nil {
-			return nil, errors.Join(err, conn.Close())
+		// What it refuses to sign is in the answer.
+		response, _ := privval.DefaultValidationRequestHandler(s.skewedKey, request, s.chainID)
+		if _, err := protoio.NewDelimitedWriter(conn).WriteMsg(&response); err != nil {
+			return
 		}
-		return secret, nil
 	}
+}
+
+// dial connects to the node, which authenticates nobody.
+func (s *signer) dial(ctx context.Context, identity crypto.PrivKey) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: 2 * time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", s.address[len("tcp://"):])
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(time.Now().Add(signerSilence)); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	secret, err := p2pconn.MakeSecretConnection(conn, identity)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return secret, nil
 }
 
 func (s *signer) stop() {

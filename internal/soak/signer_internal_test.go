@@ -1,12 +1,15 @@
 package soak
 
 import (
+	"context"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/privval"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	cmttypes "github.com/cometbft/cometbft/types"
@@ -83,4 +86,26 @@ func TestClockWatch(t *testing.T) {
 	ahead, behind := w.worst()
 	require.Equal(t, 3*time.Second, ahead)
 	require.Equal(t, time.Second, behind)
+}
+
+// A node that comes back finds its signer at once, however it went.
+func TestSignerComesBack(t *testing.T) {
+	key, _, _ := newTestKey(t)
+	port, err := freePort()
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &signer{skewedKey: key, chainID: testChain, address: fmt.Sprintf("tcp://127.0.0.1:%d", port), cancel: cancel, done: make(chan struct{})}
+	go s.serve(ctx)
+	t.Cleanup(s.stop)
+	for height := range int64(3) {
+		listener, err := privval.NewSignerListener(s.address, log.NewNopLogger())
+		require.NoError(t, err)
+		client, err := privval.NewSignerClient(listener, testChain)
+		require.NoError(t, err)
+		require.NoError(t, client.WaitForConnection(30*time.Second))
+		vote := precommit(1+height, 1, time.Now())
+		require.NoError(t, client.SignVote(testChain, vote))
+		require.NotEmpty(t, vote.Signature)
+		require.NoError(t, listener.Stop()) // as if it had been killed
+	}
 }

@@ -187,7 +187,7 @@ func (s *soak) run(ctx context.Context, without map[Kind]bool) error {
 		return err
 	}
 	s.say("healed; waiting for both sides to agree")
-	if err := s.converged(ctx); err != nil {
+	if err := s.converged(ctx, "the last fault was healed"); err != nil {
 		return err
 	}
 	s.phase("converged")

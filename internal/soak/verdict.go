@@ -49,8 +49,8 @@ func await(ctx context.Context, what string, timeout time.Duration, check func(c
 }
 
 // converged waits until everything is as if there had been no faults.
-func (s *soak) converged(ctx context.Context) error {
-	healed := time.Now()
+func (s *soak) converged(ctx context.Context, since string) error {
+	began := time.Now()
 	err := s.agree(ctx, relayerPatience)
 	if errors.Is(err, localnet.ErrTimeout) {
 		s.note("the relayer did not get on within %s and was started again: %v", relayerPatience, err)
@@ -69,7 +69,7 @@ func (s *soak) converged(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	s.checked("both sides agree %.0fs after the last fault was healed: no packet in flight, nothing in an outbox", time.Since(healed).Seconds())
+	s.checked("both sides agree %.0fs after %s: no packet in flight, nothing in an outbox", time.Since(began).Seconds(), since)
 	return s.nodesEqual(ctx)
 }
 
@@ -425,7 +425,7 @@ func parseInvariants(out []byte) (invariantReport, error) {
 
 // last is checked when everybody has left.
 func (s *soak) last(ctx context.Context) error {
-	if err := s.converged(ctx); err != nil {
+	if err := s.converged(ctx, "the last was paid out"); err != nil {
 		return err
 	}
 	if err := s.accounted(ctx); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
+	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	"github.com/cosmos/cosmos-sdk/types/query"
 	distrtypes "github.com/cosmos/cosmos-sdk/x/distribution/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
@@ -118,7 +119,12 @@ func (s *soak) checkRefusal(e *localnet.TxError) {
 
 // unforeseen tells whether an error is a panic, or was never registered.
 func unforeseen(e *localnet.TxError) bool {
-	return e.Codespace == "" || e.Codespace == errorsmod.UndefinedCodespace || strings.Contains(e.Log, "panic")
+	return panicked(e) || e.Codespace == "" || e.Codespace == errorsmod.UndefinedCodespace
+}
+
+// panicked tells whether an error is a panic that the chain has recovered.
+func panicked(e *localnet.TxError) bool {
+	return errors.Is(e, sdkerrors.ErrPanic) || strings.Contains(e.Log, "panic")
 }
 
 // choice is something a delegator can do.
