@@ -56,7 +56,7 @@ unless --home says otherwise.`,
 				home = homeOf(cmd)
 			}
 			if seed == 0 {
-				seed = 1 + uint64(rand.Uint32()) //nolint:gosec // any will do
+				seed = 1 + uint64(rand.Uint32())
 			}
 			again := fmt.Sprintf("make soak MINUTES=%g SEED=%d", minutes, seed)
 			if without {

@@ -61,7 +61,7 @@ func hostLink(networkID string, chain int) string { return fmt.Sprintf("mn%.8sc%
 
 // ip runs a command of iproute2.
 func ip(args ...string) error {
-	out, err := exec.Command("ip", args...).CombinedOutput() //nolint:gosec // its arguments are made here
+	out, err := exec.Command("ip", args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
@@ -384,7 +384,7 @@ func CanMount(ctx context.Context) error {
 		return err
 	}
 	defer os.Remove(dir)
-	out, err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", "size=1m", "meshnet", dir).CombinedOutput() //nolint:gosec // a directory of our own
+	out, err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", "size=1m", "meshnet", dir).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("cannot mount a disk in memory: %w: %s", err, strings.TrimSpace(string(out)))
 	}

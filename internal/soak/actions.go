@@ -65,8 +65,9 @@ func (s *soak) action(f Fault) action {
 		return a
 	case CutRelayer:
 		return action{
-			inject: func(context.Context) error { return s.net.CutRelayer(c.Chain) },
-			heal:   func(context.Context) error { return s.net.MendRelayer(c.Chain) },
+			inject:  func(context.Context) error { return s.net.CutRelayer(c.Chain) },
+			observe: s.waiting,
+			heal:    func(context.Context) error { return s.net.MendRelayer(c.Chain) },
 		}
 	case TwoRelayers:
 		return s.twoRelayers()

@@ -134,7 +134,7 @@ func (n *node) dies(ctx context.Context) (string, error) {
 
 // fill writes a file until the disk has no byte left.
 func fill(path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // in a node's data directory
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ func (s *soak) relayerKilled() action {
 			s.relayerBusy.Add(1)
 			return s.net.KillRelayer()
 		},
+		observe: s.waiting,
 		heal: func(context.Context) error {
 			defer s.relayerBusy.Add(-1)
 			return s.net.StartRelayer()
@@ -76,7 +77,7 @@ func (s *soak) flood() action {
 	stop := func() {}
 	return action{
 		inject: func(ctx context.Context) error {
-			ctx, stop = context.WithCancel(ctx)
+			ctx, stop = context.WithCancel(ctx) //nolint:gosec // heal calls it
 			for _, c := range s.chains {
 				wg.Go(func() {
 					for i := 0; ctx.Err() == nil; i++ {
@@ -158,6 +159,9 @@ func (c *chain) relayed(ctx context.Context, updates bool) ([]sdk.Msg, error) {
 				}
 				msg.Signer = self
 			case *channeltypes.MsgRecvPacket:
+				if msg.Packet.GetTimeoutTimestamp() < uint64(time.Now().UnixNano()) {
+					continue // refused for being late, and all with it
+				}
 				msg.Signer = self
 			default:
 				continue

@@ -96,7 +96,7 @@ func newSigner(node *localnet.Node, isolated bool) (*signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(state, data, 0o600); err != nil {
+	if err := os.WriteFile(state, data, 0o600); err != nil { //nolint:gosec // below the network's directory
 		return nil, err
 	}
 	key := &skewedKey{pv: privval.LoadFilePV(node.ValidatorKeyFile(), state)}

@@ -50,7 +50,7 @@ func (n *node) wipe() error {
 			return err
 		}
 	}
-	return os.WriteFile(signingState(n.Node), state, 0o600)
+	return os.WriteFile(signingState(n.Node), state, 0o600) //nolint:gosec // below the network's directory
 }
 
 // fromSnapshot starts a node without data: state sync from the others, and the

@@ -273,27 +273,35 @@ func (s *soak) torment(ctx context.Context, without map[Kind]bool) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, lane := range NewSchedule(s.Seed, Shape{Nodes: len(s.chains[0].nodes), Skewed: skewedNode, Without: without}) {
 		group.Go(func() error {
-			for made := 0; made < lane.Required() || time.Now().Before(until); made++ {
-				if err := s.make(ctx, lane.Next()); err != nil {
+			for made := 0; ; made++ {
+				f := lane.Next()
+				inTime := func() bool { return made < lane.Required() || time.Now().Add(f.Hold).Before(until) }
+				if made >= lane.Required() && time.Now().After(until) {
+					return nil
+				}
+				if err := s.make(ctx, f, inTime); err != nil {
 					return err
 				}
 				if err := pause(ctx, time.Second); err != nil {
 					return err
 				}
 			}
-			return nil
 		})
 	}
 	return group.Wait()
 }
 
 // make makes one fault, heals it, and waits until all is well again. An error of
-// it is a problem of the run, and the next fault would only hide its cause.
-func (s *soak) make(ctx context.Context, f Fault) error {
+// it is a problem of the run, and the next fault would only hide its cause. A
+// fault that would last beyond the end is left out.
+func (s *soak) make(ctx context.Context, f Fault, inTime func() bool) error {
 	a := s.action(f)
 	if a.clients {
 		s.clients.Lock()
 		defer s.clients.Unlock()
+	}
+	if !inTime() {
+		return nil
 	}
 	where := f.where([]string{s.chains[0].ID, s.chains[1].ID})
 	out := FaultReport{Kind: f.Kind, Where: where, At: s.elapsed()}

@@ -127,14 +127,36 @@ func (c *chain) agrees(ctx context.Context) error {
 
 // noPackets checks that none is in flight on a channel.
 func (c *chain) noPackets(ctx context.Context, port, channel string) error {
+	n, err := c.inFlight(ctx, port, channel)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("%s has %d packets in flight on %s", c.ID, n, channel)
+	}
+	return err
+}
+
+// inFlight counts the packets on a channel that are neither acknowledged nor timed out.
+func (c *chain) inFlight(ctx context.Context, port, channel string) (int, error) {
 	res, err := channeltypes.NewQueryClient(c.Conn()).PacketCommitments(ctx, &channeltypes.QueryPacketCommitmentsRequest{PortId: port, ChannelId: channel, Pagination: page})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if n := len(res.Commitments); n > 0 {
-		return fmt.Errorf("%s has %d packets in flight on %s", c.ID, n, channel)
+	return len(res.Commitments), nil
+}
+
+// waiting says how many packets the relayer has left lying.
+func (s *soak) waiting(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	sum := 0
+	for _, c := range s.chains {
+		updates, err1 := c.inFlight(ctx, meshtypes.PortProvider, c.ids.ProviderChannel)
+		reports, err2 := c.inFlight(ctx, meshtypes.PortConsumer, c.partner.ids.ConsumerChannel)
+		if errors.Join(err1, err2) != nil {
+			return "a chain did not answer", nil // another fault
+		}
+		sum += updates + reports
 	}
-	return nil
+	return fmt.Sprintf("%d packets waited", sum), nil
 }
 
 // pools are the provider's totals by validator of the consumer.
@@ -502,7 +524,7 @@ func (n *node) logOK() error {
 			return fmt.Errorf("%s printed: %.300s (log: %s)", n.name(), strings.TrimSpace(line), n.Log)
 		}
 		if err != nil {
-			return nil //nolint:nilerr // the end of the file
+			return nil // the end of the file
 		}
 		at += int64(len(line))
 	}

@@ -12,7 +12,6 @@ import (
 	"cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
-
 	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	"github.com/cosmos/cosmos-sdk/types/query"
 	distrtypes "github.com/cosmos/cosmos-sdk/x/distribution/types"
@@ -49,7 +48,7 @@ func (s *soak) workers() []*worker {
 	var out []*worker
 	for _, c := range s.chains {
 		for i, who := range delegators {
-			rng := rand.New(rand.NewPCG(s.Seed, uint64(100+10*c.index+i))) //nolint:gosec // a seed must give the same again
+			rng := rand.New(rand.NewPCG(s.Seed, uint64(100+10*c.index+i)))
 			out = append(out, &worker{chain: c, who: who, address: c.Address(who), rng: rng})
 		}
 	}
