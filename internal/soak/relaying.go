@@ -14,6 +14,8 @@ import (
 
 	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
 	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
+	"github.com/cosmos/ibc-go/v11/modules/core/exported"
+	ibctm "github.com/cosmos/ibc-go/v11/modules/light-clients/07-tendermint"
 
 	"github.com/mesh-security/mesh/internal/localnet"
 )
@@ -37,6 +39,35 @@ func (s *soak) relayerKilled() action {
 			return s.net.StartRelayer()
 		},
 	}
+}
+
+// youngClient is how old what a client knows may be before the relayer is taken
+// away for a minute: less than is left of the trusting period then.
+const youngClient = 25 * time.Second
+
+// clientsFresh waits until the light clients on both chains know of young blocks.
+func (s *soak) clientsFresh(ctx context.Context) error {
+	return await(ctx, "light clients to be updated", recovery, func(ctx context.Context) error {
+		for _, c := range s.chains {
+			id := c.ids.ConsumerID
+			res, err := clienttypes.NewQueryClient(c.Conn()).ConsensusState(ctx, &clienttypes.QueryConsensusStateRequest{ClientId: id, LatestHeight: true})
+			if err != nil {
+				return err
+			}
+			var state exported.ConsensusState
+			if err := c.Codec().UnpackAny(res.ConsensusState, &state); err != nil {
+				return err
+			}
+			tm, ok := state.(*ibctm.ConsensusState)
+			if !ok {
+				return fmt.Errorf("%s: client %s has a %T", c.ID, id, state)
+			}
+			if age := time.Since(tm.Timestamp); age > youngClient {
+				return fmt.Errorf("%s: client %s was last updated %s ago", c.ID, id, age.Round(time.Second))
+			}
+		}
+		return nil
+	})
 }
 
 // twoRelayers lets a second relayer relay everything too.

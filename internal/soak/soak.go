@@ -303,6 +303,11 @@ func (s *soak) make(ctx context.Context, f Fault, inTime func() bool) error {
 	if !inTime() {
 		return nil
 	}
+	if a.clients {
+		if err := s.clientsFresh(ctx); err != nil {
+			return fmt.Errorf("before %s: %w", f.Kind, err)
+		}
+	}
 	where := f.where([]string{s.chains[0].ID, s.chains[1].ID})
 	out := FaultReport{Kind: f.Kind, Where: where, At: s.elapsed()}
 	s.say("✗ %s: %s for %s", f.Kind, where, f.Hold)
