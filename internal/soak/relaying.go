@@ -72,7 +72,6 @@ func (s *soak) clientsFresh(ctx context.Context) error {
 
 // twoRelayers lets a second relayer relay everything too.
 func (s *soak) twoRelayers() action {
-	var before uint64
 	sent := func(ctx context.Context) (sum uint64, err error) {
 		for _, c := range s.chains {
 			res, err := authtypes.NewQueryClient(c.Conn()).AccountInfo(ctx, &authtypes.QueryAccountInfoRequest{Address: c.Address(courierAccount)})
@@ -84,17 +83,17 @@ func (s *soak) twoRelayers() action {
 		return sum, nil
 	}
 	return action{
-		inject: func(ctx context.Context) error {
-			before, _ = sent(ctx) // a chain may be halted just now
-			return s.courier.Start()
-		},
-		heal: func(context.Context) error { return s.courier.Stop() },
+		inject: func(context.Context) error { return s.courier.Start() },
+		heal:   func(context.Context) error { return s.courier.Stop() },
 		recovered: func(ctx context.Context) (string, error) {
-			after, err := sent(ctx)
-			if err != nil || before == 0 && after == 0 {
-				return "a chain did not answer", nil //nolint:nilerr // another fault
-			}
-			return fmt.Sprintf("the second one sent %d transactions", after-before), nil
+			var before, after uint64
+			// A chain may be halted just now.
+			err := await(ctx, "the second relayer's account", recovery, func(ctx context.Context) (err error) {
+				after, err = sent(ctx)
+				return err
+			})
+			before, s.courierSent = s.courierSent, after
+			return fmt.Sprintf("the second one sent %d transactions", after-before), err
 		},
 	}
 }

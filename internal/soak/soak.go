@@ -50,6 +50,8 @@ type soak struct {
 	began  time.Time
 	// courier is the second relayer.
 	courier *localnet.Courier
+	// courierSent is how many transactions it has sent when it was last seen.
+	courierSent uint64
 	// relayerBusy counts faults that want the relayer dead.
 	relayerBusy atomic.Int32
 	// clients is held by faults that keep light clients from being updated: two at a time could let them expire.
