@@ -208,7 +208,7 @@ func (s *soak) run(ctx context.Context, without map[Kind]bool) error {
 	return err
 }
 
-// start brings the network up, with the delegators' native stake.
+// start brings the network up, with the delegators' first stake.
 func (s *soak) start(ctx context.Context) error {
 	net, err := localnet.Up(ctx, s.Topology, localnet.Options{
 		Home: s.Home, Meshd: s.Meshd, Rly: s.Rly, Namespaces: !s.WithoutNamespaces, Progress: localnet.PrintProgress(s.Out),
@@ -230,7 +230,7 @@ func (s *soak) start(ctx context.Context) error {
 			return err
 		}
 	}
-	s.say("signers with clocks of their own, the second relayer, native stake")
+	s.say("signers with clocks of their own, the second relayer, the first stake")
 	if s.courier, err = net.NewCourier(ctx, courierAccount, 1); err != nil {
 		return err
 	}

@@ -55,14 +55,30 @@ func (s *soak) workers() []*worker {
 	return out
 }
 
-// settleIn stakes natively, before there are faults.
+// settleIn stakes natively and on the partner, before there are faults.
 func (c *chain) settleIn(ctx context.Context) error {
+	// The partner's validators are known when its first report has arrived.
+	err := await(ctx, c.ID+" to know the validators of "+c.partner.ID, recovery, func(ctx context.Context) error {
+		res, err := providertypes.NewQueryClient(c.Conn()).ConsumerValidators(ctx, &providertypes.QueryConsumerValidatorsRequest{ConsumerId: c.ids.ConsumerID, Pagination: page})
+		if err != nil {
+			return err
+		}
+		if n := len(res.Validators); n < len(c.partner.nodes) {
+			return fmt.Errorf("it knows %d", n)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	return each(ctx, delegators, func(ctx context.Context, who string) error {
 		var msgs []sdk.Msg
 		for v := range 2 {
-			msgs = append(msgs, &stakingtypes.MsgDelegate{
-				DelegatorAddress: c.Address(who), ValidatorAddress: c.nodes[v].Operator, Amount: c.Coin(firstStake),
-			})
+			msgs = append(msgs,
+				&stakingtypes.MsgDelegate{DelegatorAddress: c.Address(who), ValidatorAddress: c.nodes[v].Operator, Amount: c.Coin(firstStake)},
+				&providertypes.MsgCrossStake{
+					Delegator: c.Address(who), ConsumerId: c.ids.ConsumerID, Validator: c.partner.nodes[v].Operator, Amount: c.Coin(firstStake / 4),
+				})
 		}
 		_, err := c.Tx(ctx, who, msgs...)
 		return err
