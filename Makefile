@@ -43,7 +43,7 @@ demo: build relayer hostile ## Run a mesh of chains on this machine; KEEP=1 leav
 
 MINUTES ?= 10
 soak: build relayer ## Faults on real processes for MINUTES, then an account of every token; SEED repeats a run
-	$(BIN)/meshnet soak --minutes $(MINUTES) $(if $(filter command line environment,$(origin SEED)),--seed $(SEED)) $(SOAKFLAGS)
+	$(BIN)/meshnet soak --minutes $(MINUTES) $(if $(filter command line environment,$(origin SEED)),$(addprefix --seed ,$(SEED))) $(SOAKFLAGS)
 
 ## Tests
 

@@ -2,8 +2,13 @@ package soak
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"cosmossdk.io/math"
+
+	"github.com/mesh-security/mesh/internal/localnet"
 )
 
 var testShape = Shape{Nodes: 4, Skewed: 3}
@@ -101,4 +106,33 @@ func TestWhereIsSpelt(t *testing.T) {
 	require.Equal(t, "both chains", Fault{Chain: -1}.where(chains))
 	require.Equal(t, "b node0+node2", Fault{Chain: 1, Nodes: []int{0, 2}}.where(chains))
 	require.Equal(t, "a node3 by -1h0m0s", Fault{Chain: 0, Nodes: []int{3}, Skew: skews[len(skews)-1]}.where(chains))
+}
+
+// The topology fits the faults: packets time out while the relayer is away, light clients do not expire, and one validator
+// may be away whatever the delegators do.
+func TestTopologyFitsTheFaults(t *testing.T) {
+	topo, err := localnet.LoadTopology("../../cmd/meshnet/topologies/soak.yaml")
+	require.NoError(t, err)
+	require.Len(t, topo.Chains, 2)
+	require.Len(t, topo.Pairings, 2)
+	const longestAway = 70 * time.Second
+	for _, c := range topo.Chains {
+		require.Equal(t, testShape.Nodes, c.Validators)
+		require.Positive(t, c.SnapshotInterval)
+		trusting := time.Duration(c.UnbondingTime) * time.Duration(topo.Relayer.TrustingPercent) / 100
+		require.Greater(t, trusting, longestAway+youngClient)
+		for _, module := range []string{"meshprovider", "meshconsumer"} {
+			timeout, err := time.ParseDuration(c.Genesis["app_state."+module+".params.packet_timeout"].(string))
+			require.NoError(t, err)
+			require.LessOrEqual(t, timeout, time.Minute)
+		}
+		stake, ok := math.NewIntFromString(c.Stake)
+		require.True(t, ok)
+		// Native and allied stake of all delegators with one validator, the price being 1.5 at most with 3 % on top.
+		native := math.NewInt(mostNative + 1_000_000).MulRaw(int64(len(delegators)))
+		allied := native.MulRaw(155).QuoRaw(100)
+		one := stake.Add(native).Add(allied)
+		all := stake.MulRaw(int64(c.Validators)).Add(native).Add(allied)
+		require.True(t, one.MulRaw(3).LT(all), "%s of %s is less than a third", one, all)
+	}
 }
