@@ -21,7 +21,7 @@ help: ## Show this list
 
 ## Programs
 
-.PHONY: build relayer hostile install demo soak
+.PHONY: build relayer hostile stock install demo soak
 
 build: ## Build the chain and the local network: build/bin/meshd, build/bin/meshnet
 	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/meshd ./cmd/meshnet
@@ -37,6 +37,9 @@ $(BIN)/rly: tools/relayer/go.mod tools/relayer/go.sum
 
 hostile: ## Build the chain that lies, for the demo: build/bin/meshd-hostile
 	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./internal/hostile/meshd-hostile
+
+stock: ## Build a chain without Mesh Security, for the upgrade's test: build/bin/meshd-stock
+	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./internal/stock/meshd-stock
 
 demo: build relayer hostile ## Run a mesh of chains on this machine; KEEP=1 leaves it running
 	$(BIN)/meshnet demo $(if $(KEEP),--keep)
@@ -72,7 +75,7 @@ sim: ## One long random history: CHAINS=1 is the SDK's simulation, more are a me
 traces: ## Write the traces of the Quint model that test-model plays against the modules
 	tools/quint/run.sh traces
 
-test-system: build relayer hostile ## Real nodes and a real relayer as processes
+test-system: build relayer hostile stock ## Real nodes and a real relayer as processes
 	MESH_BIN=$(CURDIR)/$(BIN) $(GOTEST) -count=1 -timeout 25m ./tests/system/...
 
 FUZZTIME ?= 60s

@@ -3,9 +3,11 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	dbm "github.com/cosmos/cosmos-db"
 	"github.com/stretchr/testify/require"
@@ -15,6 +17,7 @@ import (
 	"github.com/cosmos/cosmos-sdk/client/flags"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
+	"github.com/cosmos/cosmos-sdk/types/module"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
 	distrtypes "github.com/cosmos/cosmos-sdk/x/distribution/types"
@@ -31,6 +34,8 @@ import (
 
 	"github.com/mesh-security/mesh/app"
 	"github.com/mesh-security/mesh/app/apptest"
+	consumertypes "github.com/mesh-security/mesh/x/consumer/types"
+	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
 
 func newChain(t *testing.T) (*ibctesting.TestChain, *app.App) {
@@ -186,6 +191,70 @@ func TestUpgradeRunsMigration(t *testing.T) {
 	done, err := chainApp.UpgradeKeeper.GetDoneHeight(chain.GetContext(), plan.Name)
 	require.NoError(t, err)
 	require.Equal(t, plan.Height, done)
+}
+
+// nextVersion is a module whose state has another version than this binary's.
+type nextVersion struct {
+	module.AppModule
+
+	version uint64
+}
+
+func (m nextVersion) ConsensusVersion() uint64 { return m.version }
+
+// TestModuleVersionsMigrate: when the state of a mesh module gets a new version, an upgrade migrates it step by step, once, and
+// leaves the rest as it is.
+func TestModuleVersionsMigrate(t *testing.T) {
+	home := t.TempDir()
+	chain, chainApp := newChainAt(t, home)
+	lending, err := chainApp.Mesh.Provider.Params.Get(chain.GetContext())
+	require.NoError(t, err)
+	receiving, err := chainApp.Mesh.Consumer.Params.Get(chain.GetContext())
+	require.NoError(t, err)
+	plan := upgradetypes.Plan{Name: "versions", Height: chainApp.LastBlockHeight() + 2}
+	require.NoError(t, chainApp.UpgradeKeeper.ScheduleUpgrade(chain.GetContext(), plan))
+	chain.NextBlock()
+
+	// What the next binary would have: versions 3 and 2.
+	var steps []string
+	for name, version := range map[string]uint64{providertypes.ModuleName: 3, consumertypes.ModuleName: 2} {
+		old := chainApp.ModuleManager.Modules[name].(module.AppModule) //nolint:staticcheck // what the manager itself keeps
+		require.Equal(t, uint64(1), old.(module.HasConsensusVersion).ConsensusVersion())
+		chainApp.ModuleManager.Modules[name] = nextVersion{old, version}
+		for from := uint64(1); from < version; from++ {
+			require.NoError(t, app.Configurator(chainApp).RegisterMigration(name, from, func(ctx sdk.Context) error {
+				steps = append(steps, fmt.Sprintf("%s %d", name, from))
+				if name != providertypes.ModuleName {
+					return nil
+				}
+				params, err := chainApp.Mesh.Provider.Params.Get(ctx)
+				if err != nil {
+					return err
+				}
+				params.PacketTimeout += time.Minute
+				return chainApp.Mesh.Provider.Params.Set(ctx, params)
+			}))
+		}
+	}
+	require.NoError(t, app.RegisterUpgrades(chainApp, home, []app.Upgrade{{Name: plan.Name}}))
+	chain.NextBlock()
+	chain.NextBlock()
+
+	slices.Sort(steps)
+	require.Equal(t, []string{"meshconsumer 1", "meshprovider 1", "meshprovider 2"}, steps)
+	versions, err := chainApp.UpgradeKeeper.GetModuleVersionMap(chain.GetContext())
+	require.NoError(t, err)
+	require.Equal(t, uint64(3), versions[providertypes.ModuleName])
+	require.Equal(t, uint64(2), versions[consumertypes.ModuleName])
+	lending.PacketTimeout += 2 * time.Minute
+	after, err := chainApp.Mesh.Provider.Params.Get(chain.GetContext())
+	require.NoError(t, err)
+	require.Equal(t, lending, after)
+	same, err := chainApp.Mesh.Consumer.Params.Get(chain.GetContext())
+	require.NoError(t, err)
+	require.Equal(t, receiving, same)
+	require.NoError(t, chainApp.Mesh.Provider.CheckInvariants(chain.GetContext()))
+	require.NoError(t, chainApp.Mesh.Consumer.CheckInvariants(chain.GetContext()))
 }
 
 // A binary that does not contain a scheduled upgrade must not go on past its height.

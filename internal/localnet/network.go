@@ -1,6 +1,7 @@
 package localnet
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -32,6 +33,10 @@ type Options struct {
 	// Namespaces gives every node and relayer a network namespace of its own, so
 	// that links can be cut. It needs root; see CanIsolate.
 	Namespaces bool
+	// Binaries are those of chains that begin with another than Meshd, by chain.
+	Binaries map[string]string
+	// Running is called when all chains make blocks and before they are connected; may be nil.
+	Running func(ctx context.Context, n *Network) error
 	// Progress is told what is going on; may be nil.
 	Progress Progress
 }
@@ -107,7 +112,7 @@ func Up(ctx context.Context, topo *Topology, opts Options) (*Network, error) {
 		err = n.report.step("", "network namespaces", "", func() (string, error) { return "", n.isolate(topo, ports) })
 	}
 	if err == nil {
-		err = n.bringUp(ctx, topo, ports, picker)
+		err = n.bringUp(ctx, topo, opts, ports, picker)
 	}
 	if err != nil {
 		n.report.send(Event{Step: "ending what was started"})
@@ -121,7 +126,7 @@ func Up(ctx context.Context, topo *Topology, opts Options) (*Network, error) {
 // anything about the first blocks.
 const firstHeight = 4
 
-func (n *Network) bringUp(ctx context.Context, topo *Topology, ports map[string][]Ports, picker *portPicker) error {
+func (n *Network) bringUp(ctx context.Context, topo *Topology, opts Options, ports map[string][]Ports, picker *portPicker) error {
 	if err := n.save(); err != nil {
 		return err
 	}
@@ -152,7 +157,7 @@ func (n *Network) bringUp(ctx context.Context, topo *Topology, ports map[string]
 	picker.release()
 	for _, c := range n.chains {
 		for _, node := range c.Nodes {
-			if err := node.Start(); err != nil {
+			if err := node.StartWith(cmp.Or(opts.Binaries[c.ID], n.state.Meshd)); err != nil {
 				return err
 			}
 		}
@@ -167,6 +172,11 @@ func (n *Network) bringUp(ctx context.Context, topo *Topology, ports map[string]
 	}
 	if err := group.Wait(); err != nil {
 		return cause(ctx, err)
+	}
+	if opts.Running != nil {
+		if err := opts.Running(ctx, n); err != nil {
+			return cause(ctx, err)
+		}
 	}
 	if err := n.connect(ctx, topo); err != nil {
 		return cause(ctx, err)

@@ -99,6 +99,7 @@ func processesOf(t *testing.T, home string) []string {
 // TestDemo runs the demo, failures, slashes and lies included, and checks what it
 // says about the chains in the end.
 func TestDemo(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	home := filepath.Join(t.TempDir(), "network")
 	file := filepath.Join(t.TempDir(), "report.json")
 	cmd := meshnet(t, "demo", "--home", home, "--report", file)

@@ -57,7 +57,7 @@ func (m *IBCModuleV2) OnAcknowledgementPacket(
 	ctx sdk.Context, sourceClient, destinationClient string, _ uint64, acknowledgement []byte, payload channeltypesv2.Payload, _ sdk.AccAddress,
 ) error {
 	if err := m.k.CheckClient(ctx, sourceClient, destinationClient); err != nil {
-		return ignoreTransport(err)
+		return meshtypes.IgnoreTransport(err)
 	}
 	return m.k.AcknowledgeReport(ctx, sourceClient, payload.Value, acknowledgement, meshtypes.IsErrorAckV2(acknowledgement))
 }
@@ -67,17 +67,9 @@ func (m *IBCModuleV2) OnTimeoutPacket(
 	ctx sdk.Context, sourceClient, destinationClient string, _ uint64, payload channeltypesv2.Payload, _ sdk.AccAddress,
 ) error {
 	if err := m.k.CheckClient(ctx, sourceClient, destinationClient); err != nil {
-		return ignoreTransport(err)
+		return meshtypes.IgnoreTransport(err)
 	}
 	return m.k.TimeoutReport(ctx, sourceClient, payload.Value)
-}
-
-// ignoreTransport drops the error of a packet that counted as not sent when the provider's packets began to go another way.
-func ignoreTransport(err error) error {
-	if errorsmod.IsOf(err, meshtypes.ErrTransport) {
-		return nil
-	}
-	return err
 }
 
 // TransferMiddlewareV2 is TransferMiddleware for ICS-20 over IBC v2.

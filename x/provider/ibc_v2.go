@@ -58,7 +58,7 @@ func (m *IBCModuleV2) OnAcknowledgementPacket(
 	ctx sdk.Context, sourceClient, destinationClient string, _ uint64, acknowledgement []byte, payload channeltypesv2.Payload, _ sdk.AccAddress,
 ) error {
 	if err := m.k.CheckClient(ctx, sourceClient, destinationClient); err != nil {
-		return ignoreTransport(err)
+		return meshtypes.IgnoreTransport(err)
 	}
 	if meshtypes.IsErrorAckV2(acknowledgement) {
 		return m.k.FailUpdate(ctx, sourceClient, payload.Value, "the consumer answered with an error")
@@ -71,17 +71,9 @@ func (m *IBCModuleV2) OnTimeoutPacket(
 	ctx sdk.Context, sourceClient, destinationClient string, _ uint64, payload channeltypesv2.Payload, _ sdk.AccAddress,
 ) error {
 	if err := m.k.CheckClient(ctx, sourceClient, destinationClient); err != nil {
-		return ignoreTransport(err)
+		return meshtypes.IgnoreTransport(err)
 	}
 	return m.k.FailUpdate(ctx, sourceClient, payload.Value, "timeout")
-}
-
-// ignoreTransport drops the error of a packet whose listings were lost when the consumer's packets began to go another way.
-func ignoreTransport(err error) error {
-	if errorsmod.IsOf(err, meshtypes.ErrTransport) {
-		return nil
-	}
-	return err
 }
 
 var (

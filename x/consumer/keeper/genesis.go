@@ -103,7 +103,7 @@ func (k *Keeper) InitGenesis(ctx sdk.Context, gs types.GenesisState) error {
 // deriveShares adds a provider's virtual delegations to the shares by validator and by provider.
 func (k *Keeper) deriveShares(ctx sdk.Context, p types.Provider) error {
 	providerID := p.Config.ProviderId
-	delegations, err := k.virtualDelegations(ctx, providerID)
+	delegations, err := k.virtualDelegations(ctx, types.VirtualAccount(providerID))
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (k *Keeper) reweigh(ctx sdk.Context, from, to types.Provider) error {
 	if more.IsZero() {
 		return nil
 	}
-	delegations, err := k.virtualDelegations(ctx, to.Config.ProviderId)
+	delegations, err := k.virtualDelegations(ctx, types.VirtualAccount(to.Config.ProviderId))
 	if err != nil {
 		return err
 	}

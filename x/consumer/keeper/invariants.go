@@ -7,7 +7,6 @@ import (
 	"math/big"
 
 	"cosmossdk.io/collections"
-	errorsmod "cosmossdk.io/errors"
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -51,11 +50,7 @@ func (k *Keeper) Invariants() []invariant.Check {
 // CheckInvariants checks the invariants of the given names, or all. It is unbounded work, for tests; the query does it in
 // pages. Errors wrap ErrInvariant.
 func (k *Keeper) CheckInvariants(ctx context.Context, names ...string) error {
-	failures, err := invariant.All(sdk.UnwrapSDKContext(ctx), k.Invariants(), names...)
-	for _, f := range failures {
-		err = errors.Join(err, errorsmod.Wrapf(types.ErrInvariant, "%s: %s: %s", f.Invariant, f.Object, f.Message))
-	}
-	return err
+	return invariant.Err(sdk.UnwrapSDKContext(ctx), k.Invariants(), types.ErrInvariant, names...)
 }
 
 func providerName(id string) string { return "provider " + id }
@@ -403,11 +398,7 @@ func (k *Keeper) virtualSharesInvariant() invariant.Check {
 
 // checkProviderShares compares a provider's delegations with the sum of its shares, and checks that each counts on its validator.
 func (k *Keeper) checkProviderShares(p *invariant.Page, id string, _ types.Provider) error {
-	var delegations []stakingtypes.Delegation
-	err := k.staking.IterateDelegatorDelegations(p.Context(), types.VirtualAccount(id), func(d stakingtypes.Delegation) bool {
-		delegations = append(delegations, d)
-		return false
-	})
+	delegations, err := k.virtualDelegations(p.Context(), types.VirtualAccount(id))
 	p.Spend(2 * len(delegations))
 	if err != nil {
 		return err

@@ -158,11 +158,7 @@ func (k *Keeper) readProvider(ctx context.Context, v *view, p *providerView) err
 	if p.sums == exact {
 		return nil
 	}
-	var delegations []stakingtypes.Delegation
-	err := k.staking.IterateDelegatorDelegations(ctx, p.account, func(d stakingtypes.Delegation) bool {
-		delegations = append(delegations, d)
-		return false
-	})
+	delegations, err := k.virtualDelegations(ctx, p.account)
 	if err != nil {
 		return err
 	}

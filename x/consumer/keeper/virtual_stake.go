@@ -253,10 +253,10 @@ func (k *Keeper) settle(ctx context.Context, t *tally) error {
 	return nil
 }
 
-// virtualDelegations returns the virtual delegations of a provider.
-func (k *Keeper) virtualDelegations(ctx context.Context, providerID string) ([]stakingtypes.Delegation, error) {
+// virtualDelegations returns the virtual delegations of a provider, by its account.
+func (k *Keeper) virtualDelegations(ctx context.Context, account sdk.AccAddress) ([]stakingtypes.Delegation, error) {
 	var delegations []stakingtypes.Delegation
-	err := k.staking.IterateDelegatorDelegations(ctx, types.VirtualAccount(providerID), func(d stakingtypes.Delegation) bool {
+	err := k.staking.IterateDelegatorDelegations(ctx, account, func(d stakingtypes.Delegation) bool {
 		delegations = append(delegations, d)
 		return false
 	})

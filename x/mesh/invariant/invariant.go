@@ -39,6 +39,8 @@ const (
 // with the same object.
 var ErrUnfinished = errors.New("the page is full")
 
+var errPanic = errors.New("panic")
+
 // Check is an invariant.
 type Check struct {
 	Name   string
@@ -92,22 +94,25 @@ func (p *Page) most(n int) int {
 // try looks at an object. What it returns, and a panic, is a failure of that object: a broken state may break the
 // arithmetic too. It says whether the object is finished.
 func (p *Page) try(object string, look func() error) bool {
-	err := func() (err error) {
-		defer func() {
-			switch r := recover().(type) {
-			case nil:
-			case storetypes.ErrorOutOfGas, storetypes.ErrorGasOverflow, storetypes.ErrorNegativeGasConsumed:
-				panic(r)
-			default:
-				err = fmt.Errorf("panic: %v", r)
-			}
-		}()
-		return look()
-	}()
+	err := guard(look)
 	if err != nil && !errors.Is(err, ErrUnfinished) {
 		p.Fail(object, err)
 	}
 	return !errors.Is(err, ErrUnfinished)
+}
+
+// guard returns what a function returns, and as an error what it panics with, other than that its gas has run out.
+func guard(f func() error) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case storetypes.ErrorOutOfGas, storetypes.ErrorGasOverflow, storetypes.ErrorNegativeGasConsumed:
+			panic(r)
+		default:
+			err = fmt.Errorf("%w: %v", errPanic, r)
+		}
+	}()
+	return f()
 }
 
 // Once returns a phase that looks at one object.
@@ -359,17 +364,15 @@ func Run(ctx sdk.Context, checks []Check, name string, key []byte, limit uint64)
 			return res, errorsmod.Wrap(types.ErrInvariantKey, err.Error())
 		}
 	}
-	defer func() {
-		// Only what stands in the key can make the machinery itself panic; objects are looked at under a recover.
-		switch r := recover().(type) {
-		case nil:
-		case storetypes.ErrorOutOfGas, storetypes.ErrorGasOverflow, storetypes.ErrorNegativeGasConsumed:
-			panic(r)
-		default:
-			res, err = Result{Height: res.Height}, errorsmod.Wrapf(types.ErrInvariantKey, "%v", r)
-		}
-	}()
-	next, err := p.run(checks[first:], at.Phase, state)
+	var next *position
+	err = guard(func() (err error) {
+		next, err = p.run(checks[first:], at.Phase, state)
+		return err
+	})
+	if errors.Is(err, errPanic) {
+		// Only what stands in the key can make the machinery itself panic; objects are looked at under a guard of their own.
+		err = errorsmod.Wrap(types.ErrInvariantKey, err.Error())
+	}
 	if err != nil {
 		return res, err
 	}
@@ -425,6 +428,15 @@ func All(ctx sdk.Context, checks []Check, names ...string) ([]types.InvariantFai
 		}
 	}
 	return p.failures, nil
+}
+
+// Err is All with the failures as one error, each of which wraps the error given.
+func Err(ctx sdk.Context, checks []Check, wrap error, names ...string) error {
+	failures, err := All(ctx, checks, names...)
+	for _, f := range failures {
+		err = errors.Join(err, errorsmod.Wrapf(wrap, "%s: %s: %s", f.Invariant, f.Object, f.Message))
+	}
+	return err
 }
 
 func choose(checks []Check, name string) ([]Check, error) {

@@ -146,3 +146,12 @@ func FailureV2() channeltypesv2.RecvPacketResult {
 func SuccessV2(ack []byte) channeltypesv2.RecvPacketResult {
 	return channeltypesv2.RecvPacketResult{Status: channeltypesv2.PacketStatus_Success, Acknowledgement: ack}
 }
+
+// IgnoreTransport drops ErrTransport: of a packet that answers what counts as lost or not sent since the packets of the pairing
+// began to go another way.
+func IgnoreTransport(err error) error {
+	if errorsmod.IsOf(err, ErrTransport) {
+		return nil
+	}
+	return err
+}

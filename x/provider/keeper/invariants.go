@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"cosmossdk.io/collections"
-	errorsmod "cosmossdk.io/errors"
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -50,11 +49,7 @@ func (k *Keeper) Invariants() []invariant.Check {
 // CheckInvariants checks the invariants of the given names, or all. It is unbounded work, for tests; the query does it in
 // pages. Errors wrap ErrInvariant.
 func (k *Keeper) CheckInvariants(ctx context.Context, names ...string) error {
-	failures, err := invariant.All(sdk.UnwrapSDKContext(ctx), k.Invariants(), names...)
-	for _, f := range failures {
-		err = errors.Join(err, errorsmod.Wrapf(types.ErrInvariant, "%s: %s: %s", f.Invariant, f.Object, f.Message))
-	}
-	return err
+	return invariant.Err(sdk.UnwrapSDKContext(ctx), k.Invariants(), types.ErrInvariant, names...)
 }
 
 // missing says what is wrong with an index whose record cannot be read.
