@@ -152,7 +152,7 @@ type choice struct {
 func (w *worker) choose() (string, func(context.Context) ([]sdk.Msg, error)) {
 	choices := []choice{
 		{"delegate", 4, w.delegate},
-		{"undelegate", 2, w.undelegate},
+		{"undelegate", 3, w.undelegate},
 		{"redelegate", 1, w.redelegate},
 		{"cancel", 1, w.cancelUnbonding},
 		{"cross-stake", 7, w.crossStake},
@@ -281,7 +281,7 @@ func (w *worker) cancelUnbonding(ctx context.Context) ([]sdk.Msg, error) {
 
 func (w *worker) crossStake(context.Context) ([]sdk.Msg, error) {
 	return []sdk.Msg{&providertypes.MsgCrossStake{
-		Delegator: w.address, ConsumerId: w.ids.ConsumerID, Validator: w.anyOf(w.partner), Amount: w.amount(1_500_000),
+		Delegator: w.address, ConsumerId: w.ids.ConsumerID, Validator: w.anyOf(w.partner), Amount: w.amount(4_000_000),
 	}}, nil
 }
 
