@@ -65,9 +65,10 @@ func (s *soak) action(f Fault) action {
 		return a
 	case CutRelayer:
 		return action{
-			inject:  func(context.Context) error { return s.net.CutRelayer(c.Chain) },
-			observe: s.waiting,
-			heal:    func(context.Context) error { return s.net.MendRelayer(c.Chain) },
+			inject:    func(context.Context) error { return s.net.CutRelayer(c.Chain) },
+			observe:   s.waiting,
+			heal:      func(context.Context) error { return s.net.MendRelayer(c.Chain) },
+			recovered: s.relaysAgain,
 		}
 	case TwoRelayers:
 		return s.twoRelayers()

@@ -38,7 +38,16 @@ func (s *soak) relayerKilled() action {
 			defer s.relayerBusy.Add(-1)
 			return s.net.StartRelayer()
 		},
+		recovered: s.relaysAgain,
 	}
+}
+
+// relaysAgain waits until the relayer has got something done: killed again and again before that, it would let the light
+// clients expire.
+func (s *soak) relaysAgain(ctx context.Context) (string, error) {
+	began := time.Now()
+	err := s.clientsFresh(ctx)
+	return fmt.Sprintf("clients were young after %.0fs", time.Since(began).Seconds()), err
 }
 
 // youngClient is how old what a client knows may be before the relayer is taken

@@ -97,8 +97,8 @@ func NewSchedule(seed uint64, shape Shape) []*Lane {
 			f.Hold = between(rng, 64, 70)
 		case CutRelayer:
 			f.Chain, f.Hold = rng.IntN(2), between(rng, 8, 15)
-		case TwoRelayers:
-			f.Hold = between(rng, 15, 20)
+		case TwoRelayers: // the second takes some seconds to begin
+			f.Hold = between(rng, 20, 28)
 		default:
 			f.Hold = between(rng, 2, 6)
 		}
