@@ -27,7 +27,7 @@ const (
 	// agreement is how long both sides may take to agree once all is healed.
 	agreement = 4 * time.Minute
 	// relayerPatience is how long the relayer may take to go on before it is started again, as an operator would.
-	relayerPatience = 75 * time.Second
+	relayerPatience = 2 * time.Minute
 )
 
 // await repeats a check until it passes, and returns what it said last.
