@@ -231,7 +231,8 @@ func (s *soak) start(ctx context.Context) error {
 		}
 	}
 	s.say("signers with clocks of their own, the second relayer, the first stake")
-	if s.courier, err = net.NewCourier(ctx, courierAccount, 1); err != nil {
+	// It begins with blocks of a minute ago, which a node has not got that has come back by state sync.
+	if s.courier, err = net.NewCourier(ctx, courierAccount, skewedNode); err != nil {
 		return err
 	}
 	err = each(ctx, s.chains, func(ctx context.Context, c *chain) error {
