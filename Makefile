@@ -21,7 +21,7 @@ help: ## Show this list
 
 ## Programs
 
-.PHONY: build relayer hostile stock install demo
+.PHONY: build relayer hostile stock install demo soak
 
 build: ## Build the chain and the local network: build/bin/meshd, build/bin/meshnet
 	go build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/meshd ./cmd/meshnet
@@ -43,6 +43,10 @@ stock: ## Build a chain without Mesh Security, for the upgrade's test: build/bin
 
 demo: build relayer hostile ## Run a mesh of chains on this machine; KEEP=1 leaves it running
 	$(BIN)/meshnet demo $(if $(KEEP),--keep)
+
+MINUTES ?= 10
+soak: build relayer ## Faults on real processes for MINUTES, then an account of every token; SEED repeats a run
+	$(BIN)/meshnet soak --minutes $(MINUTES) $(if $(filter command line environment,$(origin SEED)),$(addprefix --seed ,$(SEED))) $(SOAKFLAGS)
 
 ## Tests
 

@@ -62,7 +62,7 @@ registers their pairings through governance, as real chains would.`,
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().String("home", defaultHome, "directory of the network")
-	root.AddCommand(upCmd(), demoCmd(), statusCmd(), downCmd(), logsCmd(), execCmd(), stopCmd(), startCmd(), doubleSignCmd())
+	root.AddCommand(upCmd(), demoCmd(), soakCmd(), statusCmd(), downCmd(), logsCmd(), execCmd(), stopCmd(), startCmd(), doubleSignCmd())
 	return root
 }
 

@@ -88,10 +88,10 @@ func (c *Chain) Node(moniker string) *Node {
 	return nil
 }
 
-// primary is the node that is asked: the first one that runs.
+// primary is the node that is asked: the first one that runs and is not set aside.
 func (c *Chain) primary() *Node {
 	for _, n := range c.Nodes {
-		if n.Running() {
+		if n.Running() && !n.aside.Load() {
 			return n
 		}
 	}
@@ -282,7 +282,7 @@ func (c *Chain) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.net.state.Meshd, withHome...) //nolint:gosec // running it is the purpose
 	// Flags that are not given come from the environment.
 	cmd.Env = append(append(os.Environ(), c.env()...),
-		"MESHD_NODE="+tcp(c.primary().Ports.RPC), "MESHD_GAS=auto", "MESHD_GAS_ADJUSTMENT=1.5", "MESHD_GAS_PRICES="+c.MinGasPrice.String()+c.Denom)
+		"MESHD_NODE="+c.primary().Ports.rpc(), "MESHD_GAS=auto", "MESHD_GAS_ADJUSTMENT=1.5", "MESHD_GAS_PRICES="+c.MinGasPrice.String()+c.Denom)
 	return cmd
 }
 
@@ -321,15 +321,18 @@ func (c *Chain) Query(ctx context.Context, out any, args ...string) error {
 	return nil
 }
 
+// direct is a client that asks no proxy: nodes are on this machine, whatever their address.
+var direct = &http.Client{Transport: &http.Transport{}}
+
 // REST asks the chain's REST server, such as "/cosmos/staking/v1beta1/pool",
 // and decodes its JSON.
 func (c *Chain) REST(ctx context.Context, path string, out any) error {
-	url := fmt.Sprintf("http://127.0.0.1:%d%s", c.Nodes[0].Ports.API, path)
+	url := c.Nodes[0].Ports.api() + path
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := direct.Do(req)
 	if err != nil {
 		return fmt.Errorf("chain %s: %w", c.ID, err)
 	}

@@ -2,7 +2,9 @@ package localnet
 
 import (
 	"fmt"
+	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -20,7 +22,26 @@ func (l layout) relayer() string                 { return filepath.Join(l.home, 
 
 func moniker(i int) string { return fmt.Sprintf("node%d", i) }
 
-func tcp(port int) string { return fmt.Sprintf("tcp://127.0.0.1:%d", port) }
+// loopback is the address of nodes that have none of their own.
+const loopback = "127.0.0.1"
+
+// address is where a port of the node is reached, as host:port.
+func (p Ports) address(port int) string {
+	return net.JoinHostPort(p.host(), strconv.Itoa(port))
+}
+
+func (p Ports) host() string {
+	if p.Host == "" {
+		return loopback
+	}
+	return p.Host
+}
+
+func (p Ports) rpc() string  { return "tcp://" + p.address(p.RPC) }
+func (p Ports) http() string { return "http://" + p.address(p.RPC) }
+func (p Ports) p2p() string  { return p.address(p.P2P) }
+func (p Ports) grpc() string { return p.address(p.GRPC) }
+func (p Ports) api() string  { return "http://" + p.address(p.API) }
 
 // cometSettings are a node's values in config.toml.
 func cometSettings(c *ChainSpec, ports Ports, peers []string) []setting {
@@ -28,10 +49,10 @@ func cometSettings(c *ChainSpec, ports Ports, peers []string) []setting {
 	// when a proposer is down, and are long enough for a loaded machine.
 	const patience = Duration(2 * time.Second)
 	return []setting{
-		{"rpc", "laddr", tcp(ports.RPC)},
+		{"rpc", "laddr", ports.rpc()},
 		{"rpc", "pprof_laddr", ""},
 		{"rpc", "cors_allowed_origins", []string{"*"}},
-		{"p2p", "laddr", tcp(ports.P2P)},
+		{"p2p", "laddr", "tcp://" + ports.p2p()},
 		{"p2p", "persistent_peers", strings.Join(peers, ",")},
 		{"p2p", "addr_book_strict", false},
 		{"p2p", "allow_duplicate_ip", true},
@@ -44,17 +65,25 @@ func cometSettings(c *ChainSpec, ports Ports, peers []string) []setting {
 	}
 }
 
+// keptSnapshots is how many snapshots a node keeps: enough that one lives as long as another node fetches it.
+const keptSnapshots = 4
+
 // appSettings are a node's values in app.toml.
 func appSettings(c *ChainSpec, ports Ports) []setting {
 	settings := []setting{
 		{"", "minimum-gas-prices", c.MinGasPrice + c.Denom},
 		{"grpc", "enable", true},
-		{"grpc", "address", fmt.Sprintf("127.0.0.1:%d", ports.GRPC)},
+		{"grpc", "address", ports.grpc()},
 		{"api", "enable", ports.API != 0},
+	}
+	if c.SnapshotInterval != 0 {
+		settings = append(settings,
+			setting{"state-sync", "snapshot-interval", c.SnapshotInterval},
+			setting{"state-sync", "snapshot-keep-recent", keptSnapshots})
 	}
 	if ports.API != 0 {
 		settings = append(settings,
-			setting{"api", "address", tcp(ports.API)},
+			setting{"api", "address", "tcp://" + ports.address(ports.API)},
 			setting{"api", "enabled-unsafe-cors", true})
 	}
 	return settings
@@ -67,7 +96,7 @@ func clientSettings(c *ChainSpec, ports Ports) []setting {
 		{"", "chain-id", c.ID},
 		{"", "keyring-backend", "test"},
 		{"", "output", "json"},
-		{"", "node", tcp(ports.RPC)},
+		{"", "node", ports.rpc()},
 		{"", "broadcast-mode", "sync"},
 	}
 }

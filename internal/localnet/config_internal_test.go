@@ -62,6 +62,33 @@ func TestNodeSettings(t *testing.T) {
 	}
 }
 
+// A node with a namespace of its own listens at its own address; snapshots are made where they are asked for.
+func TestNodeSettingsOfAnotherHost(t *testing.T) {
+	topo, err := ParseTopology([]byte(goodTopology))
+	require.NoError(t, err)
+	c := &topo.Chains[0]
+	c.SnapshotInterval = 12
+	ports := Ports{RPC: 1111, P2P: 2222, GRPC: 3333, API: 4444, Host: "198.18.0.10"}
+	dir := t.TempDir()
+
+	comet := filepath.Join(dir, "config.toml")
+	cmtcfg.WriteConfigFile(comet, cmtcfg.DefaultConfig())
+	require.NoError(t, editTOML(comet, cometSettings(c, ports, nil)))
+	app := filepath.Join(dir, "app.toml")
+	serverconfig.SetConfigTemplate(serverconfig.DefaultConfigTemplate)
+	serverconfig.WriteConfigFile(app, serverconfig.DefaultConfig())
+	require.NoError(t, editTOML(app, appSettings(c, ports)))
+	text := readText(t, comet) + readText(t, app)
+	for _, line := range []string{
+		`laddr = "tcp://198.18.0.10:1111"`, `laddr = "tcp://198.18.0.10:2222"`, `address = "198.18.0.10:3333"`,
+		`address = "tcp://198.18.0.10:4444"`, "snapshot-interval = 12", "snapshot-keep-recent = 4",
+	} {
+		require.Contains(t, text, "\n"+line+"\n")
+	}
+	require.Equal(t, "http://198.18.0.10:1111", ports.http())
+	require.Equal(t, "http://198.18.0.10:4444", ports.api())
+}
+
 func readText(t *testing.T, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)

@@ -12,6 +12,9 @@
 //	osmosis := net.Chain("osmosis-local")
 //	res, err := osmosis.Tx(ctx, "alice", msg)
 //
+// Every node and relayer can have a network namespace of its own, so that links
+// between them can be cut and chains split (Options.Namespaces).
+//
 // Processes belong to the caller until Detach: should the caller die in any
 // way, a guard process ends all of them. After Detach they live on, and Open
 // finds them again through the state file.

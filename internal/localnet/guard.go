@@ -16,7 +16,7 @@ import (
 // A guard is a process that does nothing but wait for the one that started it
 // to die: it holds the reading end of a pipe whose writing end only that
 // process has. If the pipe closes without a word, the guard ends every process
-// of the network. So neither a panic, a SIGKILL nor a second Ctrl-C leaves
+// of the network and removes its namespaces and mounts. So neither a panic, a SIGKILL nor a second Ctrl-C leaves
 // nodes behind, and a detached network needs no process to live.
 //
 // The guard is this same executable, started again with guardEnv set; whatever
@@ -35,13 +35,14 @@ func init() {
 	if id := os.Getenv(guardEnv); id != "" {
 		// The terminal's signals are for others; this one has work left then.
 		signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
-		guardMain(id, os.NewFile(3, "pipe"))
+		home, _ := os.Getwd()
+		guardMain(id, home, os.NewFile(3, "pipe"))
 		os.Exit(0)
 	}
 }
 
 // newGuard starts the guard of a network.
-func newGuard(networkID, log string) (*guard, error) {
+func newGuard(networkID, home, log string) (*guard, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -59,6 +60,7 @@ func newGuard(networkID, log string) (*guard, error) {
 	defer out.Close()
 	cmd := exec.Command(self)
 	cmd.Args = []string{"meshnet-guard", networkID}
+	cmd.Dir = home
 	cmd.Env = append(os.Environ(), guardEnv+"="+networkID)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.ExtraFiles = []*os.File{r}
@@ -88,7 +90,7 @@ func (g *guard) detach() {
 	_ = g.cmd.Wait()
 }
 
-func guardMain(networkID string, pipe io.Reader) {
+func guardMain(networkID, home string, pipe io.Reader) {
 	var pids []PID
 	in := bufio.NewScanner(pipe)
 	for in.Scan() {
@@ -108,5 +110,8 @@ func guardMain(networkID string, pipe io.Reader) {
 			fmt.Printf("guard: %v\n", err)
 		}
 		time.Sleep(200 * time.Millisecond)
+	}
+	if err := cleanUp(networkID, home); err != nil {
+		fmt.Printf("guard: %v\n", err)
 	}
 }

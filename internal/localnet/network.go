@@ -30,6 +30,9 @@ type Options struct {
 	// PATH.
 	Meshd string
 	Rly   string
+	// Namespaces gives every node and relayer a network namespace of its own, so
+	// that links can be cut. It needs root; see CanIsolate.
+	Namespaces bool
 	// Binaries are those of chains that begin with another than Meshd, by chain.
 	Binaries map[string]string
 	// Running is called when all chains make blocks and before they are connected; may be nil.
@@ -102,10 +105,16 @@ func Up(ctx context.Context, topo *Topology, opts Options) (*Network, error) {
 	}
 	n.launcher.networkID = n.state.ID
 	n.state.Relayer = RelayerState{Home: n.relayer(), Log: n.log("relayer"), SetupLog: n.log("relayer-setup")}
-	if n.launcher.guard, err = newGuard(n.state.ID, n.log("guard")); err != nil {
+	if n.launcher.guard, err = newGuard(n.state.ID, home, n.log("guard")); err != nil {
 		return nil, err
 	}
-	if err := n.bringUp(ctx, topo, opts, ports, picker); err != nil {
+	if opts.Namespaces {
+		err = n.report.step("", "network namespaces", "", func() (string, error) { return "", n.isolate(topo, ports) })
+	}
+	if err == nil {
+		err = n.bringUp(ctx, topo, opts, ports, picker)
+	}
+	if err != nil {
 		n.report.send(Event{Step: "ending what was started"})
 		n.state.Phase = PhaseFailed
 		return nil, errors.Join(err, n.end())
@@ -157,7 +166,7 @@ func (n *Network) bringUp(ctx context.Context, topo *Topology, opts Options, por
 	for _, c := range n.chains {
 		group.Go(func() error {
 			return n.report.step(c.ID, "start nodes", c.Nodes[0].Log, func() (string, error) {
-				return "RPC " + tcp(c.Nodes[0].Ports.RPC), c.waitReady(groupCtx)
+				return "RPC " + c.Nodes[0].Ports.rpc(), c.waitReady(groupCtx)
 			})
 		})
 	}
@@ -295,6 +304,7 @@ func (n *Network) end() error {
 	n.mu.Unlock()
 	// The relayer first: without its chains it only fills its log.
 	err := stopAll(append(pids, marked(n.state.ID)...), stopGrace)
+	err = errors.Join(err, cleanUp(n.state.ID, n.home))
 	n.mu.Lock()
 	n.state.Supervisor = nil
 	n.state.Relayer.Process = nil
@@ -399,6 +409,9 @@ func clearHome(home string) error {
 		if p.alive() {
 			return fmt.Errorf("%w: %s (end it with `meshnet down --home %s`)", ErrAlreadyRunning, home, home)
 		}
+	}
+	if err := cleanUp(state.ID, home); err != nil {
+		return err
 	}
 	for _, name := range []string{"chains", "logs", "relayer", "watchtower", stateFile} {
 		if err := os.RemoveAll(filepath.Join(home, name)); err != nil {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -32,6 +35,8 @@ type Node struct {
 
 	conn *grpc.ClientConn
 	rpc  *cmthttp.HTTP
+	// aside is set while the chain's other nodes are to be asked.
+	aside atomic.Bool
 }
 
 func (n *Node) connect() error {
@@ -39,13 +44,13 @@ func (n *Node) connect() error {
 		return nil
 	}
 	grpcCodec := codec.NewProtoCodec(n.Chain.enc.registry).GRPCCodec()
-	conn, err := grpc.NewClient(fmt.Sprintf("127.0.0.1:%d", n.Ports.GRPC),
+	conn, err := grpc.NewClient(n.Ports.grpc(), grpc.WithNoProxy(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(grpcCodec), grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
 		return err
 	}
-	rpc, err := cmthttp.New(tcp(n.Ports.RPC), "/websocket")
+	rpc, err := cmthttp.New(n.Ports.rpc(), "/websocket")
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
@@ -84,7 +89,8 @@ func (n *Node) StartWith(meshd string) error {
 		return nil
 	}
 	net := n.Chain.net
-	pid, err := net.launcher.start(n.Log, n.Chain.env(), meshd, "start", "--home", n.Home, "--log_no_color")
+	program, args := net.within(nodeMember(n.Chain.ID, n.Index), meshd, "start", "--home", n.Home, "--log_no_color")
+	pid, err := net.launcher.start(n.Log, n.Chain.env(), program, args...)
 	if err != nil {
 		return stepErr(n.Chain.ID, "start "+n.Moniker, n.Log, err)
 	}
@@ -96,6 +102,36 @@ func (n *Node) Stop() error { return n.end(stopGrace) }
 
 // Kill ends the node's process without giving it time to close its databases.
 func (n *Node) Kill() error { return n.end(0) }
+
+// Freeze stops the node's process without ending it; Thaw lets it go on.
+func (n *Node) Freeze() error { return n.signal(syscall.SIGSTOP) }
+
+// Thaw ends what Freeze has begun.
+func (n *Node) Thaw() error { return n.signal(syscall.SIGCONT) }
+
+func (n *Node) signal(sig syscall.Signal) error {
+	p := n.process()
+	if p == nil || !p.alive() {
+		return stepErr(n.Chain.ID, "signal "+n.Moniker, n.Log, errors.New("it is not running"))
+	}
+	p.signal(sig)
+	return nil
+}
+
+// SetAside says whether the chain's other nodes are to be asked, as long as one of them runs: this one may be out of
+// reach or behind.
+func (n *Node) SetAside(aside bool) { n.aside.Store(aside) }
+
+// Configure changes a value in a file of the node's config directory. It has effect when the node starts again.
+func (n *Node) Configure(file, section, key string, value any) error {
+	return editTOML(filepath.Join(n.Home, "config", file), []setting{{section, key, value}})
+}
+
+// RPCAddress is the URL of the node's CometBFT RPC.
+func (n *Node) RPCAddress() string { return n.Ports.rpc() }
+
+// Address is the host and port at which a port of the node is reached.
+func (n *Node) Address(port int) string { return n.Ports.address(port) }
 
 func (n *Node) end(grace time.Duration) error {
 	p := n.process()
@@ -111,7 +147,7 @@ func (n *Node) end(grace time.Duration) error {
 // WaitReady waits until the node answers and has caught up with the chain. It
 // gives up at once if the process ends.
 func (n *Node) WaitReady(ctx context.Context, height int64, timeout time.Duration) error {
-	what := fmt.Sprintf("block %d on %s", height, tcp(n.Ports.RPC))
+	what := fmt.Sprintf("block %d on %s", height, n.Ports.rpc())
 	err := WaitFor(ctx, what, timeout, func(ctx context.Context) (bool, string, error) {
 		if p := n.process(); p == nil || !p.alive() {
 			reason := errors.New("it is not running")
@@ -120,7 +156,9 @@ func (n *Node) WaitReady(ctx context.Context, height int64, timeout time.Duratio
 			}
 			return false, "", fmt.Errorf("%w%w", ErrGiveUp, reason)
 		}
-		status, err := n.rpc.Status(ctx)
+		asked, cancel := context.WithTimeout(ctx, 10*time.Second) // it may be frozen, or out of reach
+		defer cancel()
+		status, err := n.rpc.Status(asked)
 		if err != nil {
 			return false, "", err
 		}

@@ -68,6 +68,9 @@ func (n *Network) connect(ctx context.Context, topo *Topology) error {
 		return err
 	}
 	return n.report.step("", "start relayer", n.state.Relayer.Log, func() (string, error) {
+		if err := n.isolateRelayer(RelayerAccount, 0); err != nil {
+			return "", err
+		}
 		cfg.Paths = paths(states)
 		if err := relayer.write(cfg); err != nil {
 			return "", err

@@ -124,7 +124,7 @@ func (s ChainState) peers(self int) []string {
 	var out []string
 	for i, node := range s.Nodes {
 		if i != self {
-			out = append(out, node.NodeID+"@"+tcp(node.Ports.P2P)[len("tcp://"):])
+			out = append(out, node.NodeID+"@"+node.Ports.p2p())
 		}
 	}
 	return out

@@ -112,7 +112,7 @@ func (n *Network) ProvePrice(ctx context.Context, ids PairingState, submitter st
 	if err != nil {
 		return math.LegacyDec{}, err
 	}
-	res, err := consumer.CLITx(ctx, submitter, consumertypes.ModuleName, "prove-price", ids.ProviderID, "--source-node", tcp(source.primary().Ports.RPC))
+	res, err := consumer.CLITx(ctx, submitter, consumertypes.ModuleName, "prove-price", ids.ProviderID, "--source-node", source.primary().Ports.rpc())
 	if err != nil {
 		return math.LegacyDec{}, err
 	}

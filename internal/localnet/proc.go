@@ -73,10 +73,12 @@ func (p PID) signal(sig syscall.Signal) {
 // their state on the way out.
 const stopGrace = 15 * time.Second
 
-// stopAll ends processes together: politely, then not.
+// stopAll ends processes together: politely, then not. Without grace they never get to know.
 func stopAll(pids []PID, grace time.Duration) error {
-	for _, p := range pids {
-		p.signal(syscall.SIGTERM)
+	if grace > 0 {
+		for _, p := range pids {
+			p.signal(syscall.SIGTERM)
+		}
 	}
 	if waitGone(pids, grace) {
 		return nil

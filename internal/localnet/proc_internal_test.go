@@ -48,7 +48,7 @@ func TestGuard(t *testing.T) {
 	const role = "MESHNET_TEST_GUARDED"
 	if id := os.Getenv(role); id != "" {
 		dir := os.Getenv("MESHNET_TEST_DIR")
-		g, err := newGuard(id, filepath.Join(dir, "guard.log"))
+		g, err := newGuard(id, dir, filepath.Join(dir, "guard.log"))
 		require.NoError(t, err)
 		l := launcher{networkID: id, guard: g}
 		pid, err := l.start(filepath.Join(dir, "sleep.log"), nil, "sleep", "60")

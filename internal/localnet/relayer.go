@@ -81,7 +81,7 @@ func relayerConfig(account string, chains []*Chain, links []link) rlyConfig {
 	}
 	for _, c := range chains {
 		cfg.Chains[c.ID] = rlyChain{Type: "cosmos", Value: rlyChainValue{
-			Key: account, ChainID: c.ID, RPCAddr: fmt.Sprintf("http://127.0.0.1:%d", c.Nodes[0].Ports.RPC),
+			Key: account, ChainID: c.ID, RPCAddr: c.Nodes[0].Ports.http(),
 			AccountPrefix: c.Prefix, KeyringBackend: "test", GasAdjustment: 1.5,
 			GasPrices: c.MinGasPrice.String() + c.Denom, Timeout: "10s", OutputFormat: "json",
 			SignMode: "direct", ExtraCodecs: []string{}, CoinType: 118, Algorithm: "secp256k1", Broadcast: "batch",
@@ -285,7 +285,8 @@ func (n *Network) StartRelayer() error {
 		return nil
 	}
 	args := append([]string{}, n.state.Relayer.Args...)
-	pid, err := n.launcher.start(n.state.Relayer.Log, nil, n.state.Rly, append(args, "--home", n.relayer())...)
+	program, args := n.within(RelayerAccount, n.state.Rly, append(args, "--home", n.relayer())...)
+	pid, err := n.launcher.start(n.state.Relayer.Log, nil, program, args...)
 	if err != nil {
 		return stepErr("", "start relayer", n.state.Relayer.Log, err)
 	}
@@ -293,14 +294,19 @@ func (n *Network) StartRelayer() error {
 }
 
 // StopRelayer ends the relayer; what it would have relayed waits on the chains.
-func (n *Network) StopRelayer() error {
+func (n *Network) StopRelayer() error { return n.endRelayer(5 * time.Second) }
+
+// KillRelayer ends the relayer without giving it time for anything.
+func (n *Network) KillRelayer() error { return n.endRelayer(0) }
+
+func (n *Network) endRelayer(grace time.Duration) error {
 	n.mu.Lock()
 	p := n.state.Relayer.Process
 	n.mu.Unlock()
 	if p == nil {
 		return nil
 	}
-	if err := stopAll([]PID{*p}, 5*time.Second); err != nil {
+	if err := stopAll([]PID{*p}, grace); err != nil {
 		return stepErr("", "stop relayer", n.state.Relayer.Log, err)
 	}
 	return n.setRelayer(nil)

@@ -46,6 +46,15 @@ type State struct {
 	Relayer    RelayerState   `json:"relayer"`
 	// Watchtower is nil if the topology has none.
 	Watchtower *WatchtowerState `json:"watchtower,omitempty"`
+	// Namespaces is nil if all nodes are in this machine's own namespace.
+	Namespaces *NamespaceState `json:"namespaces,omitempty"`
+}
+
+// NamespaceState is what is written down about a network's namespaces.
+type NamespaceState struct {
+	// FirstPart is the third part of the addresses of the first chain's nodes;
+	// the other chains' follow.
+	FirstPart int `json:"first_part"`
 }
 
 // ChainState is what is written down about a chain.

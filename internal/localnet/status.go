@@ -148,9 +148,9 @@ func (c *Chain) status(ctx context.Context, problem func(string, ...any)) ChainS
 	first := c.Nodes[0].Ports
 	out := ChainStatus{
 		ID: c.ID, Prefix: c.Prefix, Denom: c.Denom, Accounts: c.accounts,
-		RPC:  fmt.Sprintf("http://127.0.0.1:%d", first.RPC),
-		GRPC: fmt.Sprintf("127.0.0.1:%d", first.GRPC),
-		API:  fmt.Sprintf("http://127.0.0.1:%d", first.API),
+		RPC:  first.http(),
+		GRPC: first.grpc(),
+		API:  first.api(),
 	}
 	power := map[string]int64{}
 	if validators, err := c.Validators(ctx, 0); err == nil {
@@ -164,8 +164,8 @@ func (c *Chain) status(ctx context.Context, problem func(string, ...any)) ChainS
 		s := NodeStatus{
 			Moniker: node.Moniker, ProcessStatus: processStatus(node.process(), node.Log),
 			VotingPower: power[node.Consensus], Operator: node.Operator, Consensus: node.Consensus,
-			RPC: fmt.Sprintf("http://127.0.0.1:%d", node.Ports.RPC),
-			P2P: fmt.Sprintf("127.0.0.1:%d", node.Ports.P2P), GRPC: fmt.Sprintf("127.0.0.1:%d", node.Ports.GRPC),
+			RPC: node.Ports.http(),
+			P2P: node.Ports.p2p(), GRPC: node.Ports.grpc(),
 		}
 		if s.State != "running" {
 			problem("chain %s: %s is %s (log: %s)", c.ID, s.Moniker, s.State, s.Log)

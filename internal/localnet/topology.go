@@ -65,6 +65,9 @@ type ChainSpec struct {
 	MaxProviderSilence Duration `yaml:"max_provider_silence"`
 	// BlockTime is how long the chain waits between blocks (timeout_commit).
 	BlockTime Duration `yaml:"block_time"`
+	// SnapshotInterval is how many blocks apart the nodes make snapshots of the state, for others to begin from; 0
+	// means none.
+	SnapshotInterval int `yaml:"snapshot_interval"`
 	// MinGasPrice is in the chain's denom, without naming it.
 	MinGasPrice string `yaml:"min_gas_price"`
 
@@ -191,6 +194,8 @@ type Ports struct {
 	P2P  int `yaml:"p2p" json:"p2p"`
 	GRPC int `yaml:"grpc" json:"grpc"`
 	API  int `yaml:"api" json:"api,omitempty"`
+	// Host is the node's own address if it has one, empty for 127.0.0.1.
+	Host string `yaml:"-" json:"host,omitempty"`
 }
 
 // Duration is a time.Duration written as in Go: 90s, 2m, 1h30m.
@@ -581,6 +586,9 @@ func (c *ChainSpec) validate(where string, add report) {
 		if d.val < d.min {
 			add(where+"."+d.key, ErrBadDuration, "%s is shorter than %s", d.val, d.min)
 		}
+	}
+	if c.SnapshotInterval < 0 {
+		add(where+".snapshot_interval", ErrBadAmount, "%d is negative", c.SnapshotInterval)
 	}
 	if c.EpochLength > c.UnbondingTime/consumertypes.EpochsPerUnbonding {
 		add(where+".epoch_length", ErrBadDuration, "%s is more than 1/%d of the unbonding time, %s",

@@ -146,6 +146,7 @@ func TestParseTopologyBadInput(t *testing.T) {
 		{"margin longer than unbonding", chainWith(", freshness_margin: 3m"), ErrBadDuration, "freshness_margin"},
 		{"silence too long", chainWith(", max_provider_silence: 100s"), ErrBadDuration, "max_provider_silence"},
 		{"gas price with a denom", chainWith(", min_gas_price: 1uone"), ErrBadAmount, "min_gas_price"},
+		{"negative snapshot interval", chainWith(", snapshot_interval: -1"), ErrBadAmount, "snapshot_interval"},
 		{"too many decimals", chainWith(", decimals: 31"), ErrBadAmount, "31 is more than 30"},
 
 		{"bad account name", two + "accounts: [{name: Alice, amount: '1'}]", ErrBadAccount, `"Alice"`},

@@ -43,7 +43,7 @@ func (n *Network) towerConfig(account string) towerConfig {
 	for _, c := range n.chains {
 		chain := towerChain{ChainID: c.ID, Bech32Prefix: c.Prefix, GasPrice: c.MinGasPrice.String() + c.Denom, Key: account}
 		for _, node := range c.Nodes {
-			chain.RPC = append(chain.RPC, fmt.Sprintf("http://127.0.0.1:%d", node.Ports.RPC))
+			chain.RPC = append(chain.RPC, node.Ports.http())
 		}
 		cfg.Chains = append(cfg.Chains, chain)
 	}
