@@ -247,7 +247,7 @@ func (u *upgrade) requireSound(ctx context.Context, net *localnet.Network) {
 	for _, chain := range net.Chains() {
 		for _, node := range chain.Nodes {
 			for _, module := range []string{providertypes.ModuleName, consumertypes.ModuleName} {
-				out, err := chain.CLI(ctx, "query", module, "check-invariants", "--node", fmt.Sprintf("tcp://127.0.0.1:%d", node.Ports.RPC), "--output", "json")
+				out, err := chain.CLI(ctx, "query", module, "check-invariants", "--node", node.RPCAddress(), "--output", "json")
 				require.NoErrorf(u, err, "%s %s %s: %s", chain.ID, node.Moniker, module, out)
 			}
 		}
