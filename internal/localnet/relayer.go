@@ -263,12 +263,55 @@ func (r *lane) openChannel(ctx context.Context, path, from, fromPort, toPort, ve
 	if err := r.n.settle(ctx, r.chains[0].ID, r.chains[1].ID); err != nil {
 		return "", "", err
 	}
-	err := r.rly(ctx, "transact", "channel", path, "--src-port", fromPort, "--dst-port", toPort,
-		"--order", "unordered", "--version", version, "--override", "--timeout", "10s", "--max-retries", "10")
+	chain, connection := r.n.Chain(from), r.connectionID[from]
+	before, err := chain.channelsOn(ctx, connection, fromPort)
 	if err != nil {
 		return "", "", err
 	}
-	return r.n.Chain(from).openChannelOn(ctx, r.connectionID[from], fromPort)
+	begun := func(ctx context.Context) (bool, error) {
+		now, err := chain.channelsOn(ctx, connection, fromPort)
+		return len(now) > len(before), err
+	}
+	err = untilBegun(ctx, beginPatience, begun, func(ctx context.Context) error {
+		return r.rly(ctx, "transact", "channel", path, "--src-port", fromPort, "--dst-port", toPort,
+			"--order", "unordered", "--version", version, "--override", "--timeout", "10s", "--max-retries", "10")
+	})
+	if err != nil {
+		return "", "", err
+	}
+	return chain.openChannelOn(ctx, connection, fromPort)
+}
+
+// The relayer may take beginPatience to send the first message of a handshake, and fail to beginAttempts times.
+const (
+	beginPatience = 30 * time.Second
+	beginAttempts = 5
+)
+
+var errNotBegun = errors.New("the relayer did not begin the handshake")
+
+// untilBegun runs a command of the relayer that makes a handshake. When a handshake of another link is in the same blocks, the
+// relayer at times takes its own first message for sent, and waits for ever: a run after which nothing has begun
+// within the time is ended and done again. One that has begun is left alone.
+func untilBegun(ctx context.Context, within time.Duration, begun func(context.Context) (bool, error), run func(context.Context) error) error {
+	var err error
+	for range beginAttempts {
+		err = func() error {
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			timer := time.AfterFunc(within, func() {
+				if ok, err := begun(ctx); err == nil && !ok {
+					cancel(errNotBegun)
+				}
+			})
+			defer timer.Stop()
+			return run(ctx)
+		}()
+		if !errors.Is(err, errNotBegun) {
+			return err
+		}
+	}
+	return err
 }
 
 // RelayerRunning reports whether the relayer's process is alive.
