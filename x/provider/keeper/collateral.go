@@ -55,8 +55,9 @@ type ledger struct {
 	// owed is what settling has added to the debt since the ledger was last saved, by so many settlements.
 	owed        sdkmath.Int
 	settlements uint64
-	// ended: claims have ended since the ledger was last saved, so less may be needed of what is held.
-	ended bool
+	// eased: since the ledger was last saved claims have ended or budgets were reserved anew, so less may be needed of what
+	// is held.
+	eased bool
 	// evaluated: the ledger is saved by an evaluation, so what settling it changed needs none.
 	evaluated bool
 
@@ -255,7 +256,7 @@ func (k *Keeper) settle(ctx context.Context, l *ledger, r *ref) {
 	// The claim ends: its lien has fallen, or it is worth less than one token.
 	r.pool.Burn(r.pos.Shares, value)
 	r.pos.Shares, r.pos.Budget = sdkmath.ZeroInt(), sdkmath.ZeroInt()
-	r.posDirty, r.poolDirty, l.ended = true, true, true
+	r.posDirty, r.poolDirty, l.eased = true, true, true
 	if matured {
 		k.emit(ctx, &types.EventUnbondingReleased{
 			Delegator: k.delString(l.delAddr), ConsumerId: r.pool.ClientId, Validator: k.operatorString(ctx, r.pool.ClientId, r.pool.Validator),
@@ -296,12 +297,12 @@ func (k *Keeper) save(ctx context.Context, l *ledger) error {
 		return err
 	}
 	// The walk over a matured batch will not come to who has left it, and releases nothing for it.
-	if l.ended && l.stored && !l.evaluated {
+	if l.eased && l.stored && !l.evaluated {
 		if err := k.mark(ctx, l.delAddr); err != nil {
 			return err
 		}
 	}
-	l.ended = false
+	l.eased = false
 	if !l.accountDirty {
 		return nil
 	}

@@ -111,6 +111,7 @@ const maxRoundingLoss = 100
 func (k *Keeper) holdPrefix(ctx sdk.Context, l *ledger, entries []entry, needed sdkmath.Int) (matured sdkmath.Int, err error) {
 	at := ctx.BlockTime()
 	matured, l.held = sdkmath.ZeroInt(), sdkmath.ZeroInt()
+	var released []entry
 	for _, e := range entries {
 		missing := needed.Sub(l.collateral())
 		wanted := missing.IsPositive() && e.balance.IsPositive()
@@ -121,9 +122,7 @@ func (k *Keeper) holdPrefix(ctx sdk.Context, l *ledger, entries []entry, needed 
 				return matured, err
 			}
 		case !keep && e.ours:
-			if err := k.release(ctx, l.delAddr, e); err != nil {
-				return matured, err
-			}
+			released = append(released, e)
 		}
 		if !keep {
 			continue
@@ -137,6 +136,12 @@ func (k *Keeper) holdPrefix(ctx sdk.Context, l *ledger, entries []entry, needed 
 		l.held = l.held.Add(e.balance)
 		if e.matured(at) {
 			matured = matured.Add(e.balance)
+		}
+	}
+	// At last: releasing an entry whose time has come completes all free ones of the same validator.
+	for _, e := range released {
+		if err := k.release(ctx, l.delAddr, e); err != nil {
+			return matured, err
 		}
 	}
 	return matured, nil

@@ -171,6 +171,8 @@ func (k *Keeper) leave(ctx context.Context, l *ledger, r *ref, amount sdkmath.In
 	moved := r.pool.Burn(shares, amount)
 	r.pos.Shares = r.pos.Shares.Sub(shares)
 	r.poolDirty, r.posDirty = true, true
+	// Both parts are reserved at today's ratio and rounded anew: less may be needed.
+	l.eased = l.eased || l.held.IsPositive()
 
 	// What the position had reserved plus the room goes to the part that leaves, then to the rest.
 	available := r.pos.Budget.Add(room)
