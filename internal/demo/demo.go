@@ -114,7 +114,7 @@ func Run(ctx context.Context, opts Options) (Report, error) {
 		d.paint(bold, "Mesh Security: "+w.chains[0].id+" and "+w.chains[1].id+" secure one another, and "+w.third.id))
 	err = d.runSteps(ctx)
 	d.report.Seconds = time.Since(d.began).Round(time.Millisecond).Seconds()
-	err = errors.Join(err, d.report.write(opts.Report))
+	err = errors.Join(err, localnet.WriteJSON(opts.Report, d.report))
 	return d.report, errors.Join(err, d.finish(ctx, err))
 }
 

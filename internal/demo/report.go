@@ -2,8 +2,6 @@ package demo
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 
 	"cosmossdk.io/math"
 )
@@ -62,20 +60,4 @@ func (a *Amount) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	return a.Int.UnmarshalJSON([]byte(`"` + n.String() + `"`))
-}
-
-// write puts the report into a file, in one step.
-func (r Report) write(path string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return err
-	}
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, append(data, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"cosmossdk.io/math"
+
+	"github.com/mesh-security/mesh/internal/localnet"
 )
 
 func TestReportIsWrittenAsPromised(t *testing.T) {
@@ -22,7 +24,7 @@ func TestReportIsWrittenAsPromised(t *testing.T) {
 		Seconds: 12.5,
 	}
 	path := filepath.Join(t.TempDir(), "new", "report.json")
-	require.NoError(t, report.write(path))
+	require.NoError(t, localnet.WriteJSON(path, report))
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.JSONEq(t, `{

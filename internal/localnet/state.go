@@ -173,11 +173,20 @@ func loadState(home string) (*State, error) {
 // save writes the state in one step, so that no reader sees half of it.
 func (s *State) save(home string) error {
 	s.Version = stateVersion
-	data, err := json.MarshalIndent(s, "", "  ")
+	return WriteJSON(filepath.Join(home, stateFile), s)
+}
+
+// WriteJSON puts a value into a file in one step, so that nobody reads half of
+// it; it makes the directory.
+func WriteJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(home, stateFile+".*")
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
@@ -189,7 +198,7 @@ func (s *State) save(home string) error {
 	if err := tmp.Close(); err != nil {
 		return err
 	}
-	return os.Rename(tmp.Name(), filepath.Join(home, stateFile))
+	return os.Rename(tmp.Name(), path)
 }
 
 // processes returns every process the state knows.

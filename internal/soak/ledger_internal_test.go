@@ -89,16 +89,6 @@ func TestSoundSupply(t *testing.T) {
 	require.ErrorContains(t, soundSupply(of(1000), of(999), of(0)), "1 are missing")
 }
 
-func TestParseInvariants(t *testing.T) {
-	report, err := parseInvariants([]byte(`{"height":12,"pages":1,"records":3,"complete":true,"failures":[{"invariant":"pools","object":"p","message":"wrong"}]}`))
-	require.NoError(t, err)
-	require.Equal(t, "wrong", report.Failures[0].Message)
-	for _, bad := range []string{"", "{}", "Error: no"} {
-		_, err := parseInvariants([]byte(bad))
-		require.Error(t, err, bad)
-	}
-}
-
 func TestUnforeseenErrors(t *testing.T) {
 	require.False(t, unforeseen(&localnet.TxError{Codespace: "meshprovider", Code: 7, Log: "not enough collateral"}))
 	require.False(t, unforeseen(&localnet.TxError{Codespace: "sdk", Code: 32, Log: "account sequence mismatch"}))

@@ -1,12 +1,9 @@
 package soak
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"text/tabwriter"
 )
@@ -101,7 +98,11 @@ func (r Report) print(w io.Writer) {
 		if slices.Contains(r.NotMade, k) {
 			seen = "left out"
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%.0fs\t%.0fs\t%s\n", k, sum.count, sum.held, sum.longest, seen)
+		made := fmt.Sprint(sum.count)
+		if sum.failed > 0 {
+			made += fmt.Sprintf(" (%d failed)", sum.failed)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%.0fs\t%.0fs\t%s\n", k, made, sum.held, sum.longest, seen)
 	}
 	_ = tw.Flush()
 	for _, counts := range []struct {
@@ -131,22 +132,6 @@ func (r Report) print(w io.Writer) {
 		verdict = "FAILED"
 	}
 	fmt.Fprintf(w, "\nThe soak %s: seed %d, %d faults of %d kinds in %.0f seconds.\n", verdict, r.Seed, len(r.Faults), len(kinds), r.Seconds)
-}
-
-// write puts the report into a file, in one step.
-func (r Report) write(path string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return err
-	}
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, append(data, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }
 
 func (r *Report) addNote(format string, args ...any) {

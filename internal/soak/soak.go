@@ -152,7 +152,7 @@ func Run(ctx context.Context, opts Options) (Report, error) {
 	s.report.Seconds = time.Since(s.began).Round(time.Millisecond).Seconds()
 	s.report.OK = len(s.report.Problems) == 0
 	s.report.print(s.Out)
-	if err := s.report.write(s.Report); err != nil {
+	if err := localnet.WriteJSON(s.Report, s.report); err != nil {
 		return s.report, err
 	}
 	fmt.Fprintf(s.Out, "Report: %s\n", s.Report)

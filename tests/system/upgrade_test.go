@@ -247,8 +247,9 @@ func (u *upgrade) requireSound(ctx context.Context, net *localnet.Network) {
 	for _, chain := range net.Chains() {
 		for _, node := range chain.Nodes {
 			for _, module := range []string{providertypes.ModuleName, consumertypes.ModuleName} {
-				out, err := chain.CLI(ctx, "query", module, "check-invariants", "--node", node.RPCAddress(), "--output", "json")
-				require.NoErrorf(u, err, "%s %s %s: %s", chain.ID, node.Moniker, module, out)
+				report, err := node.CheckInvariants(ctx, module)
+				require.NoErrorf(u, err, "%s %s %s", chain.ID, node.Moniker, module)
+				require.Truef(u, report.Complete && len(report.Failures) == 0, "%s %s %s: %+v", chain.ID, node.Moniker, module, report)
 			}
 		}
 	}
