@@ -290,6 +290,30 @@ func (p *Pairing) MsgCrossUnstake(del string, val *Validator, amount int64) *pro
 	}
 }
 
+// MsgsLeave returns the messages by which del takes back all it has with validators that can still be left; none if that
+// is nothing.
+func (p *Pairing) MsgsLeave(del string) (msgs []sdk.Msg) {
+	p.net.Helper()
+	account, state := p.Provider.Account(del), p.Provider.ProviderState()
+	pools := map[uint64]providertypes.Pool{}
+	for _, r := range state.Pools {
+		pools[r.Id] = r.Pool
+	}
+	for _, r := range state.Positions {
+		pool := pools[r.PoolId]
+		value := pool.ValueOf(r.Position.Shares)
+		if !account.Address().Equals(sdk.AccAddress(r.Delegator)) || pool.ClientId != p.ConsumerID ||
+			pool.Kind != providertypes.POOL_KIND_ACTIVE || !value.IsPositive() {
+			continue
+		}
+		msgs = append(msgs, &providertypes.MsgCrossUnstake{
+			Delegator: account.String(), ConsumerId: p.ConsumerID,
+			Validator: p.ConsumerConfig.FormatValidator(pool.Validator), Amount: sdk.NewCoin(p.Provider.Denom, value),
+		})
+	}
+	return msgs
+}
+
 // CrossStake stakes, in one step.
 func (p *Pairing) CrossStake(del string, val *Validator, amount int64) {
 	p.net.Helper()

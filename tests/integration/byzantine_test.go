@@ -11,11 +11,8 @@ import (
 
 	sdkmath "cosmossdk.io/math"
 
-	sdk "github.com/cosmos/cosmos-sdk/types"
-
 	"github.com/mesh-security/mesh/internal/meshtest"
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
-	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
 
 // TestByzantineConsumer: a consumer whose module says whatever it likes, at any time, in packets that are well formed. It
@@ -71,7 +68,7 @@ func TestByzantineConsumer(t *testing.T) {
 	n.Until("all have left", u+round, func() bool { // claims fill up, so it may take more than one attempt
 		left := false
 		for _, del := range leavers {
-			left = leave(t, p, del) || left
+			left = leave(p, del) || left
 		}
 		return !left
 	})
@@ -183,26 +180,12 @@ func byzantineUpdate(r *rand.Rand, p *meshtest.Pairing) meshtypes.StakeUpdate {
 	return update
 }
 
-// leave tries to take back all that a delegator has on the consumer, in the next block; false if that is nothing.
-func leave(t *testing.T, p *meshtest.Pairing, del string) (tried bool) {
-	t.Helper()
-	account := p.Provider.Account(del)
-	pools := map[uint64]providertypes.Pool{}
-	state := p.Provider.ProviderState()
-	for _, r := range state.Pools {
-		pools[r.Id] = r.Pool
+// leave takes back all that an account has on the consumer with validators that can still be left, and says whether that is
+// anything.
+func leave(p *meshtest.Pairing, del string) bool {
+	msgs := p.MsgsLeave(del)
+	for _, msg := range msgs {
+		p.Provider.Account(del).Queue(msg)
 	}
-	for _, r := range state.Positions {
-		pool := pools[r.PoolId]
-		value := pool.ValueOf(r.Position.Shares)
-		if !account.Address().Equals(sdk.AccAddress(r.Delegator)) || pool.Kind != providertypes.POOL_KIND_ACTIVE || !value.IsPositive() {
-			continue
-		}
-		tried = true
-		account.Queue(&providertypes.MsgCrossUnstake{
-			Delegator: account.String(), ConsumerId: p.ConsumerID,
-			Validator: sdk.ValAddress(pool.Validator).String(), Amount: sdk.NewCoin(p.Provider.Denom, value),
-		})
-	}
-	return tried
+	return len(msgs) > 0
 }

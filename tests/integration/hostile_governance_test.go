@@ -197,7 +197,7 @@ func hostileConsumerGovernance(t *testing.T) {
 		g.consumerDecides()
 		away := false
 		for _, name := range everybody {
-			away = leave(t, p, name) || away
+			away = leave(p, name) || away
 		}
 		return !away
 	})

@@ -110,7 +110,7 @@ func goHome(t *testing.T, n *meshtest.Network, limit time.Duration, chain *mesht
 		for _, name := range names {
 			a := chain.Account(name)
 			for _, p := range pairings {
-				away = leave(t, p, name) || away
+				away = leave(p, name) || away
 			}
 			for _, d := range delegationsOf(t, chain, a) {
 				away = true

@@ -334,25 +334,8 @@ func (w *world) everybodyLeaves() {
 
 // leave returns the messages by which a delegator takes back all that is active.
 func (w *world) leave(del string) (msgs []sdk.Msg) {
-	state := w.prov.ProviderState()
-	pools := map[uint64]providertypes.Pool{}
-	for _, r := range state.Pools {
-		pools[r.Id] = r.Pool
-	}
-	for _, r := range state.Positions {
-		pool := pools[r.PoolId]
-		if !w.prov.Account(del).Address().Equals(sdk.AccAddress(r.Delegator)) || pool.Kind != providertypes.POOL_KIND_ACTIVE {
-			continue
-		}
-		for _, p := range w.pairings {
-			if p.ConsumerID == pool.ClientId {
-				msgs = append(msgs, &providertypes.MsgCrossUnstake{
-					Delegator: w.prov.Account(del).String(), ConsumerId: p.ConsumerID,
-					Validator: p.ConsumerConfig.FormatValidator(pool.Validator),
-					Amount:    sdk.NewCoin(w.prov.Denom, pool.ValueOf(r.Position.Shares)),
-				})
-			}
-		}
+	for _, p := range w.pairings {
+		msgs = append(msgs, p.MsgsLeave(del)...)
 	}
 	return msgs
 }
