@@ -36,8 +36,9 @@ import (
 )
 
 const (
-	// peerHeight is the partners' height that their clients know.
-	peerHeight = 1_000_000
+	// peerHeight is the partners' height that their clients know at genesis, and peerBlocks how many more they know after
+	// each block of the chain.
+	peerHeight, peerBlocks = 1_000_000, 100
 	// peerDenom is their bond denom.
 	peerDenom = "upeer"
 	// peerUnbonding is their unbonding period.
@@ -57,6 +58,9 @@ type peer struct {
 	// operators are its validators, sorted.
 	operators [][]byte
 
+	// latest is its height.
+	latest uint64
+
 	reportSeq, updateSeq, packets uint64
 	// applied is, by operator, the newest stake it acknowledged.
 	applied  map[string]uint64
@@ -68,7 +72,7 @@ var _ module.AppModuleSimulation = (*peer)(nil)
 
 func newPeer(a *simApp, n int) *peer {
 	p := &peer{
-		app: a, n: n, client: fmt.Sprintf("07-tendermint-%d", n), chainID: fmt.Sprintf("peer%c-1", 'a'+n),
+		app: a, n: n, latest: peerHeight, client: fmt.Sprintf("07-tendermint-%d", n), chainID: fmt.Sprintf("peer%c-1", 'a'+n),
 		half: uint64(simGenesisTime.UnixNano()) - 1, keys: map[string]ed25519.PrivKey{}, applied: map[string]uint64{}, counts: map[string]int{},
 	}
 	for i := range 6 {
@@ -139,12 +143,10 @@ func (p *peer) genesisIBC(g *ibctypes.GenesisState, at time.Time) {
 	height := clienttypes.NewHeight(1, peerHeight)
 	state := ibctm.NewClientState(p.chainID, ibctm.DefaultTrustLevel, 10*year, 11*year, time.Minute, height,
 		commitmenttypes.GetSDKSpecs(), []string{"upgrade", "upgradedIBCState"})
-	root := bytes.Repeat([]byte{1}, 32)
-	consensus := ibctm.NewConsensusState(at, commitmenttypes.NewMerkleRoot(root), root)
 	c := &g.ClientGenesis
 	c.Clients = append(c.Clients, clienttypes.NewIdentifiedClientState(p.client, state))
 	c.ClientsConsensus = append(c.ClientsConsensus, clienttypes.NewClientConsensusStates(p.client,
-		[]clienttypes.ConsensusStateWithHeight{clienttypes.NewConsensusStateWithHeight(height, consensus)}))
+		[]clienttypes.ConsensusStateWithHeight{clienttypes.NewConsensusStateWithHeight(height, consensusAt(at))}))
 	c.NextClientSequence = uint64(p.n + 1)
 
 	connection := fmt.Sprintf("connection-%d", p.n)
@@ -170,6 +172,27 @@ func (p *peer) genesisIBC(g *ibctypes.GenesisState, at time.Time) {
 		}
 		ch.NextChannelSequence = uint64(3*p.n + 3)
 	}
+}
+
+func consensusAt(at time.Time) *ibctm.ConsensusState {
+	root := bytes.Repeat([]byte{1}, 32)
+	return ibctm.NewConsensusState(at, commitmenttypes.NewMerkleRoot(root), root)
+}
+
+// advance makes the partner's next height known to the chain's light client, as a header that it had verified would.
+func (p *peer) advance(ctx sdk.Context) {
+	clients := p.app.IBCKeeper.ClientKeeper
+	state, ok := clients.GetClientState(ctx, p.client)
+	require.True(p.app.tb, ok)
+	p.latest += peerBlocks
+	height := clienttypes.NewHeight(1, p.latest)
+	state.(*ibctm.ClientState).LatestHeight = height
+	clients.SetClientState(ctx, p.client, state)
+	clients.SetClientConsensusState(ctx, p.client, height, consensusAt(ctx.BlockTime()))
+	store := clients.ClientStore(ctx, p.client)
+	ibctm.SetProcessedTime(store, height, uint64(ctx.BlockTime().UnixNano()))
+	ibctm.SetProcessedHeight(store, height, clienttypes.GetSelfHeight(ctx))
+	ibctm.SetIterationKey(store, height)
 }
 
 // consumer registers the partner as a consumer.
@@ -359,8 +382,8 @@ func (p *peer) session(r *rand.Rand, ctx sdk.Context, side meshtypes.Side) mesht
 }
 
 // height returns a recent height of the partner.
-func (*peer) height(r *rand.Rand) meshtypes.Height {
-	return meshtypes.NewHeight(1, peerHeight-uint64(r.Int63n(1000)))
+func (p *peer) height(r *rand.Rand) meshtypes.Height {
+	return meshtypes.NewHeight(1, p.latest-uint64(r.Int63n(1000)))
 }
 
 func (p *peer) answerUpdate(r *rand.Rand, ctx sdk.Context, data []byte) []byte {

@@ -155,8 +155,9 @@ func MsgCrossStakeFactory(k *keeper.Keeper) simsx.SimMsgFactoryX {
 		}
 		var owner simsx.SimAccount
 		room := sdkmath.ZeroInt()
-		for range 10 {
-			owner = data.AnyAccount(rep)
+		// Few accounts may have anything bonded.
+		for _, i := range data.Rand().Perm(data.AccountsCount()) {
+			owner = data.AccountAt(rep, i)
 			res, err := keeper.NewQueryServer(k).Collateral(ctx, &types.QueryCollateralRequest{Delegator: owner.AddressBech32})
 			if err != nil {
 				continue
