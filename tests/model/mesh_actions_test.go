@@ -323,13 +323,16 @@ func (m *mesh) reopen(p *pairing) {
 	p.reopening = 0
 	m.step(1) // what governance did last counts
 	prov, cons := p.ConsumerRecord(), p.ProviderRecord()
-	if prov.Pairing.ChannelId != "" && cons.ChannelId != "" ||
-		!prov.Consumer.IsLive() || cons.Status == consumertypes.PROVIDER_STATUS_REMOVED {
+	if prov.Pairing.ChannelId != "" && cons.ChannelId != "" {
 		return
 	}
 	if prov.Pairing.ChannelId != "" || cons.ChannelId != "" {
 		m.retireOn(p, true, true)
 		m.step(2)
+	}
+	// Who is wound down may have been removed in these blocks.
+	if !p.ConsumerRecord().Consumer.IsLive() || p.ProviderRecord().Status == consumertypes.PROVIDER_STATUS_REMOVED {
+		return
 	}
 	require.NoError(m, p.OpenChannel())
 	m.note(p.Consumer, "new channel to %s", p.Provider.Name)
