@@ -276,9 +276,12 @@ func (r *Relayer) carry(t *Transit) {
 		t.drop()
 		return
 	}
-	if t.To.channelState(t) == channeltypes.CLOSED {
+	switch t.To.channelState(t) {
+	case channeltypes.CLOSED:
 		t.drop()
 		return
+	case channeltypes.INIT, channeltypes.TRYOPEN:
+		return // the handshake has not come to its end, and may never
 	}
 	if !t.IsAck() && t.Deliveries > 0 && !t.committed() {
 		t.done = true // answered meanwhile: there is nothing left to prove
