@@ -21,6 +21,9 @@ import (
 // batchSlack is how much longer than 2U a batch may live: block times and the epoch in which it closes.
 const batchSlack = 2 * time.Minute
 
+// indexScale is what slash indices are multiplied by.
+var indexScale = sdkmath.NewIntWithDecimal(1, 36)
+
 // checkInvariants checks what must hold after every block: what the modules themselves check, and the same again from
 // exported state and x/staking alone, with arithmetic of its own.
 func (c *Chain) checkInvariants() {
@@ -202,8 +205,8 @@ type delegator struct {
 	active map[string]bool
 	// unsettled: it owes what is not yet debt. leaving: the walk over a matured batch has not come to it, and will mark it.
 	unsettled, leaving bool
-	// slack is by how much x/staking's rounding may have changed its collateral since it was evaluated, without telling: one
-	// for each delegation to a validator that was slashed, when others come and go there.
+	// slack is by how much rounding may have changed what it has and needs since it was evaluated, without telling: one for
+	// each delegation to a validator that was slashed, when others come and go there, and what others left in its pools.
 	slack sdkmath.Int
 }
 
@@ -232,6 +235,7 @@ func (c *Chain) auditDelegators(
 	for _, a := range state.Accounts {
 		dels[string(a.Delegator)] = &delegator{
 			debt: a.Account.Debt, budgets: sdkmath.ZeroInt(), liens: map[string]sdkmath.Int{}, active: map[string]bool{},
+			slack: sdkmath.ZeroInt(),
 		}
 	}
 	for _, r := range state.Positions {
@@ -256,7 +260,12 @@ func (c *Chain) auditDelegators(
 		if !ok {
 			lien = sdkmath.ZeroInt()
 		}
-		d.liens[pool.ClientId] = lien.Add(pool.ValueOf(r.Position.Shares))
+		value := pool.ValueOf(r.Position.Shares)
+		d.liens[pool.ClientId] = lien.Add(value)
+		// A share was worth one token at first, and slashes took the index of it.
+		if left := r.Position.Shares.Mul(indexScale.Sub(pool.SlashIndex)).Quo(indexScale); value.GT(left) {
+			d.slack = d.slack.Add(value.Sub(left))
+		}
 	}
 	for _, a := range state.Accounts {
 		addr, d := sdk.AccAddress(a.Delegator), dels[string(a.Delegator)]
@@ -290,7 +299,7 @@ func (c *Chain) auditDelegators(
 // readCollateral reads a delegator's native delegations and entries.
 func (c *Chain) readCollateral(ctx sdk.Context, addr sdk.AccAddress, minAtFirst sdkmath.Int, d *delegator) error {
 	sk := c.App.StakingKeeper
-	d.bonded, d.held, d.slack = sdkmath.ZeroInt(), sdkmath.ZeroInt(), sdkmath.ZeroInt()
+	d.bonded, d.held = sdkmath.ZeroInt(), sdkmath.ZeroInt()
 	delegations, err := sk.GetAllDelegatorDelegations(ctx, addr)
 	if err != nil {
 		return err
