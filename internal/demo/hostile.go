@@ -35,7 +35,7 @@ func (d *demo) turnHostile(ctx context.Context) (string, error) {
 	liar := d.chains[1]
 	dir := d.to(liar)
 	c := dir.provider
-	if err := d.exchangeBinaries(ctx, liar); err != nil {
+	if err := liar.RestartWith(ctx, d.Hostile, crossing); err != nil {
 		return "", err
 	}
 	d.note("All validators of %s run a binary that invents slashes.", liar.id)
@@ -113,23 +113,6 @@ func (d *demo) turnHostile(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("it took %s, not more than its meter of %s, and is paused; everybody is on the way out", c.show(slashed), c.show(allowance)), nil
-}
-
-// exchangeBinaries stops all nodes of a chain and starts them with the hostile binary.
-func (d *demo) exchangeBinaries(ctx context.Context, c *chain) error {
-	height, err := c.Height(ctx)
-	if err != nil {
-		return err
-	}
-	if err := each(ctx, c.Nodes, func(_ context.Context, n *localnet.Node) error { return n.Stop() }); err != nil {
-		return err
-	}
-	for _, n := range c.Nodes {
-		if err := n.StartWith(d.Hostile); err != nil {
-			return err
-		}
-	}
-	return each(ctx, c.Nodes, func(ctx context.Context, n *localnet.Node) error { return n.WaitReady(ctx, height+2, crossing) })
 }
 
 // lie makes a hostile chain claim that all of a validator's stake was slashed.

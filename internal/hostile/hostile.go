@@ -1,5 +1,5 @@
-// Package hostile is a consumer chain that lies, to show and to test what it can do to its providers: not much. It is in
-// no program that is released; meshd-hostile, below it, is meshd with the lie built in.
+// Package hostile is a chain that lies to its allies, as a consumer and as a provider, to show and to test what it can do to
+// them: not much. It is in no program that is released; meshd-hostile, below it, is meshd with the lies built in.
 package hostile
 
 import (
@@ -13,3 +13,10 @@ const LieUnit = 1_000_000
 // n base units to it, the hostile chain writes into its slash logs that the validator was slashed n/LieUnit for downtime.
 // Nothing has happened to the validator.
 func Account(operator []byte) []byte { return address.Module("meshd-hostile", operator) }
+
+// BoastFactor is how many times the stake a hostile provider says it has.
+const BoastFactor = 1_000
+
+// BoastAccount is the account of a provider's lie. While it has an odd number of base units, the hostile chain says in every
+// update that BoastFactor times as much is staked as is.
+func BoastAccount() []byte { return address.Module("meshd-hostile", []byte("boast")) }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"cosmossdk.io/math"
@@ -293,6 +294,34 @@ func hasFlag(args []string, flag string) bool {
 		}
 	}
 	return false
+}
+
+// RestartWith stops all nodes and starts them with another binary than the
+// network's. It waits, at most the given time, until each has seen two more
+// blocks.
+func (c *Chain) RestartWith(ctx context.Context, meshd string, timeout time.Duration) error {
+	height, err := c.Height(ctx)
+	if err != nil {
+		return err
+	}
+	var stopped errgroup.Group
+	for _, n := range c.Nodes {
+		stopped.Go(n.Stop)
+	}
+	if err := stopped.Wait(); err != nil {
+		return err
+	}
+	for _, n := range c.Nodes {
+		if err := n.StartWith(meshd); err != nil {
+			return err
+		}
+	}
+	for _, n := range c.Nodes {
+		if err := n.WaitReady(ctx, height+2, timeout); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CLI runs a meshd command and returns what it prints.

@@ -15,10 +15,12 @@ import (
 	"cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
+	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 	upgradetypes "github.com/cosmos/cosmos-sdk/x/upgrade/types"
 
 	"github.com/mesh-security/mesh/app"
+	"github.com/mesh-security/mesh/internal/hostile"
 	"github.com/mesh-security/mesh/internal/localnet"
 	consumertypes "github.com/mesh-security/mesh/x/consumer/types"
 	providertypes "github.com/mesh-security/mesh/x/provider/types"
@@ -41,7 +43,7 @@ pairings:
 
 // TestUpgrade: a chain of real nodes that runs without our modules, with a delegation, an unbonding and a redelegation in
 // flight, stops at an x/upgrade, goes on with meshd in the same homes, is paired in both directions and cross-stakes. Every
-// node then says that all invariants hold, and everybody can leave.
+// node then says that all invariants hold, its ally claims stake that it has not got, and everybody can leave.
 func TestUpgrade(t *testing.T) {
 	bin := os.Getenv("MESH_BIN")
 	if bin == "" {
@@ -53,7 +55,7 @@ func TestUpgrade(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	home := filepath.Join(t.TempDir(), "network")
-	u := &upgrade{T: t, stock: filepath.Join(bin, "meshd-stock")}
+	u := &upgrade{T: t, stock: filepath.Join(bin, "meshd-stock"), hostile: filepath.Join(bin, "meshd-hostile")}
 	net, err := localnet.Up(ctx, topo, localnet.Options{
 		Home: home, Binaries: map[string]string{"stock-1": u.stock}, Running: u.run, Progress: localnet.PrintProgress(os.Stderr),
 	})
@@ -81,6 +83,7 @@ func TestUpgrade(t *testing.T) {
 		}
 		return len(res.UnbondingResponses) == 0, fmt.Sprintf("%d unbond", len(res.UnbondingResponses)), nil
 	})
+	u.boast(ctx, net, chains[1], chains[0])
 	for i, provider := range chains {
 		pairing, err := net.Pairing(provider.ID, chains[1-i].ID)
 		require.NoError(t, err)
@@ -100,7 +103,7 @@ func TestUpgrade(t *testing.T) {
 type upgrade struct {
 	*testing.T
 
-	stock string
+	stock, hostile string
 }
 
 // run brings a chain that runs the stock binary to meshd.
@@ -221,24 +224,95 @@ func (u *upgrade) crossStake(ctx context.Context, net *localnet.Network, provide
 	require.NoError(u, err)
 }
 
+// boast lets a provider of real nodes claim a thousand times its stake for some epochs: its power stops at its cap, what is
+// natively staked stays, and once it tells the truth again its power is what it was.
+func (u *upgrade) boast(ctx context.Context, net *localnet.Network, liar, consumer *localnet.Chain) {
+	u.Helper()
+	pairing, err := net.Pairing(liar.ID, consumer.ID)
+	require.NoError(u, err)
+	require.NoError(u, liar.RestartWith(ctx, u.hostile, 2*time.Minute))
+	say := func() {
+		u.Helper()
+		operator := localnet.ValidatorAccount(0)
+		_, err := liar.Tx(ctx, operator, &banktypes.MsgSend{
+			FromAddress: liar.Address(operator), ToAddress: liar.Bech32(hostile.BoastAccount()), Amount: sdk.NewCoins(liar.Coin(1)),
+		})
+		require.NoError(u, err)
+	}
+	total, virtual := u.bonded(ctx, consumer, pairing)
+	native := total.Sub(virtual)
+	limit := native.MulRaw(3).QuoRaw(7) // three tenths of all
+
+	say()
+	var claims, truths []sdk.Msg
+	for _, node := range consumer.Nodes { // so that both are listed
+		claims = append(claims, &providertypes.MsgCrossStake{
+			Delegator: liar.Address("alice"), ConsumerId: pairing.ConsumerID, Validator: node.Operator, Amount: liar.Coin(1_000_000),
+		})
+		truths = append(truths, &providertypes.MsgCrossUnstake{
+			Delegator: liar.Address("alice"), ConsumerId: pairing.ConsumerID, Validator: node.Operator, Amount: liar.Coin(1_000_000),
+		})
+	}
+	_, err = liar.Tx(ctx, "alice", claims...)
+	require.NoError(u, err)
+	u.until(ctx, liar.ID+" has all that its cap lets it have", func(ctx context.Context) (bool, string, error) {
+		got, err := virtualOf(ctx, consumer, pairing)
+		if err != nil {
+			return false, "", err
+		}
+		return got.GTE(limit.MulRaw(98).QuoRaw(100)), fmt.Sprintf("%s of %s", got, limit), nil
+	})
+	for range 15 { // three epochs
+		total, virtual = u.bonded(ctx, consumer, pairing)
+		require.True(u, virtual.LTE(limit), "%s, more than its cap of %s", virtual, limit)
+		require.Equal(u, native.String(), total.Sub(virtual).String(), "native stake")
+		time.Sleep(time.Second)
+	}
+	u.requireSound(ctx, net)
+
+	say()
+	_, err = liar.Tx(ctx, "alice", truths...)
+	require.NoError(u, err)
+	u.virtual(ctx, net, liar, consumer, 18_000_000)
+}
+
+// bonded returns what is bonded on a consumer, and what of it is virtual stake of a pairing's provider.
+func (u *upgrade) bonded(ctx context.Context, consumer *localnet.Chain, pairing localnet.PairingState) (total, virtual math.Int) {
+	u.Helper()
+	res, err := stakingtypes.NewQueryClient(consumer.Conn()).Pool(ctx, &stakingtypes.QueryPoolRequest{})
+	require.NoError(u, err)
+	virtual, err = virtualOf(ctx, consumer, pairing)
+	require.NoError(u, err)
+	return res.Pool.BondedTokens, virtual
+}
+
 // virtual waits until that much of the provider's stake is bonded on the consumer.
 func (u *upgrade) virtual(ctx context.Context, net *localnet.Network, provider, consumer *localnet.Chain, want int64) {
 	u.Helper()
 	pairing, err := net.Pairing(provider.ID, consumer.ID)
 	require.NoError(u, err)
 	u.until(ctx, fmt.Sprintf("%d of %s on %s", want, provider.ID, consumer.ID), func(ctx context.Context) (bool, string, error) {
-		got := math.ZeroInt()
-		res, err := stakingtypes.NewQueryClient(consumer.Conn()).DelegatorDelegations(ctx, &stakingtypes.QueryDelegatorDelegationsRequest{
-			DelegatorAddr: consumer.Bech32(consumertypes.VirtualAccount(pairing.ProviderID)),
-		})
+		got, err := virtualOf(ctx, consumer, pairing)
 		if err != nil {
 			return false, "", err
 		}
-		for _, d := range res.DelegationResponses {
-			got = got.Add(d.Balance.Amount)
-		}
 		return got.Equal(math.NewInt(want)), got.String(), nil
 	})
+}
+
+// virtualOf returns what is virtually staked on the consumer for a pairing's provider.
+func virtualOf(ctx context.Context, consumer *localnet.Chain, pairing localnet.PairingState) (math.Int, error) {
+	sum := math.ZeroInt()
+	res, err := stakingtypes.NewQueryClient(consumer.Conn()).DelegatorDelegations(ctx, &stakingtypes.QueryDelegatorDelegationsRequest{
+		DelegatorAddr: consumer.Bech32(consumertypes.VirtualAccount(pairing.ProviderID)),
+	})
+	if err != nil {
+		return sum, err
+	}
+	for _, d := range res.DelegationResponses {
+		sum = sum.Add(d.Balance.Amount)
+	}
+	return sum, nil
 }
 
 // requireSound asks every node, by the command line, whether all invariants of both modules hold.

@@ -1,5 +1,5 @@
-// Command meshd-hostile is meshd for validators of a consumer who collude against its providers: their chain claims
-// slashes that never happened. All of them must run it. For the demo and tests only.
+// Command meshd-hostile is meshd for validators who collude against their chain's allies: as a consumer it claims slashes
+// that never happened, as a provider stake that it has not got. All of them must run it. For the demo and tests only.
 package main
 
 import (
@@ -14,6 +14,8 @@ import (
 	"github.com/cosmos/cosmos-sdk/baseapp"
 	servertypes "github.com/cosmos/cosmos-sdk/server/types"
 	sdk "github.com/cosmos/cosmos-sdk/types"
+
+	clienttypes "github.com/cosmos/ibc-go/v11/modules/core/02-client/types"
 
 	"github.com/mesh-security/mesh/app"
 	"github.com/mesh-security/mesh/cmd/meshd/cmd"
@@ -40,12 +42,39 @@ func newApp(
 		}
 		return chain.EndBlocker(ctx)
 	})
+	chain.Mesh.Provider.SetPacketSender(boaster{chain})
 	if loadLatest {
 		if err := chain.LoadLatestVersion(); err != nil {
 			panic(err)
 		}
 	}
 	return chain
+}
+
+// boaster sends the provider's packets with more stake in them than there is.
+type boaster struct{ chain *app.App }
+
+// SendPacket implements providertypes.PacketSender.
+func (b boaster) SendPacket(
+	ctx sdk.Context, port, channel string, height clienttypes.Height, timestamp uint64, data []byte,
+) (uint64, error) {
+	denom, err := b.chain.StakingKeeper.BondDenom(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if b.chain.BankKeeper.GetBalance(ctx, hostile.BoastAccount(), denom).Amount.ModRaw(2).IsPositive() {
+		update, err := meshtypes.UnmarshalStakeUpdate(data)
+		if err != nil {
+			return 0, err
+		}
+		for i := range update.Stakes {
+			update.Stakes[i].Amount = update.Stakes[i].Amount.MulRaw(hostile.BoastFactor)
+		}
+		if data, err = update.Marshal(); err != nil {
+			return 0, err
+		}
+	}
+	return b.chain.IBCKeeper.ChannelKeeper.SendPacket(ctx, port, channel, height, timestamp, data)
 }
 
 // lie writes slashes that were paid for into the slash logs, and gives the money to the community.
