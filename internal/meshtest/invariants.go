@@ -382,7 +382,7 @@ func (d *delegator) audit(ratio sdkmath.LegacyDec) error {
 	for i, e := range d.entries {
 		missing := d.required(held, ratio).Sub(held.Add(d.bonded))
 		need = need && missing.IsPositive()
-		if e.held != (need && e.balance.IsPositive()) && missing.Abs().GT(d.slack) {
+		if e.held != (need && e.balance.IsPositive()) && (d.slack.IsZero() || missing.Abs().GT(d.slack)) {
 			return fmt.Errorf("entry %d of %d (balance %s, until %s) is held: %t, needed: %t; bonded %s, required %s",
 				i+1, len(d.entries), e.balance, e.completion, e.held, need, d.bonded, d.required(held, ratio))
 		}

@@ -75,8 +75,8 @@ func (k *Keeper) evaluateMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint
 		if err := k.unstakeDown(ctx, l, l.collateral().Sub(matured)); err != nil {
 			return steps, err
 		}
-		// If positions shrank by rounding, less may be needed now.
-		if after, _ := l.needed(); after.LT(needed) {
+		// If positions shrank by rounding, or reserve less, less may be needed now; not where all is needed, however much.
+		if after, ok := l.needed(); ok && after.LT(needed) {
 			if err := k.mark(ctx, delAddr); err != nil {
 				return steps, err
 			}

@@ -133,12 +133,18 @@ func (k *Keeper) holdsInvariant() invariant.Check {
 }
 
 func heldAsNeeded(l *ledger, entries []entry, slack sdkmath.Int) error {
-	needed, _ := l.needed()
+	needed, ok := l.needed()
 	counted := l.bonded
+	if !ok { // no collateral backs a budget, so all of it is needed
+		needed = counted
+		for _, e := range entries {
+			needed = needed.Add(e.balance)
+		}
+	}
 	for _, e := range entries {
 		wanted := e.balance.IsPositive() && needed.GT(counted)
 		switch {
-		case needed.Sub(counted).Abs().LTE(slack):
+		case slack.IsPositive() && needed.Sub(counted).Abs().LTE(slack):
 		case !e.ours && l.owed.IsPositive():
 			continue // it is held as soon as the delegator is settled, and not before it is needed
 		case e.ours && !wanted && !l.account.Debt.IsPositive():

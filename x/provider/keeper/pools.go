@@ -155,6 +155,8 @@ func (k *Keeper) leave(ctx context.Context, l *ledger, r *ref, amount sdkmath.In
 		return nil, none, err
 	}
 	ratio := consumer.Config.MaxSlashFractionDoubleSign
+	// What stays and what leaves is reserved at today's ratio and rounded anew: less may be needed.
+	l.eased = l.eased || l.held.IsPositive()
 	room := k.topUp(ctx, l, r, ratio, l.room(l.collateral()))
 	value := r.value()
 	if !value.IsPositive() || !amount.IsPositive() {
@@ -171,8 +173,6 @@ func (k *Keeper) leave(ctx context.Context, l *ledger, r *ref, amount sdkmath.In
 	moved := r.pool.Burn(shares, amount)
 	r.pos.Shares = r.pos.Shares.Sub(shares)
 	r.poolDirty, r.posDirty = true, true
-	// Both parts are reserved at today's ratio and rounded anew: less may be needed.
-	l.eased = l.eased || l.held.IsPositive()
 
 	// What the position had reserved plus the room goes to the part that leaves, then to the rest.
 	available := r.pos.Budget.Add(room)
@@ -225,7 +225,7 @@ func (k *Keeper) cut(ctx context.Context, l *ledger, collateral sdkmath.Int) err
 
 // unstakeDown unstakes active positions until collateral would back what stays once all unbonding has ended: for each
 // consumer the active lien above collateral − debt, pro rata over its positions, rounded up; then all active positions
-// likewise until their budgets fit.
+// likewise until their budgets fit, which first fall to what today's ratio asks.
 func (k *Keeper) unstakeDown(ctx context.Context, l *ledger, collateral sdkmath.Int) error {
 	limit := sdkmath.MaxInt(collateral.Sub(l.account.Debt), sdkmath.ZeroInt())
 	for _, x := range l.liens() {
@@ -247,6 +247,20 @@ func (k *Keeper) unstakeDown(ctx context.Context, l *ledger, collateral sdkmath.
 	active, _ := l.budgets()
 	allowed := types.BudgetRoom(l.account.Debt, collateral, l.nativeRatio)
 	if !active.GT(allowed) {
+		return nil
+	}
+	// A ratio that was lowered, and stakes that were each rounded up, leave more reserved than that. It backs nothing, so
+	// unstaking cannot free it.
+	err := k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
+		if want := r.pool.Reserve(r.value(), r.pos.Shares, ratio); r.pos.Budget.GT(want) {
+			r.pos.Budget, r.posDirty = want, true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if active, _ = l.budgets(); !active.GT(allowed) {
 		return nil
 	}
 	return k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {

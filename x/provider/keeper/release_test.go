@@ -2,9 +2,11 @@ package keeper_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"cosmossdk.io/collections"
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -51,9 +53,7 @@ func twoLiens(t *testing.T, f *testutil.Fixture) (val sdk.ValAddress, u sdk.AccA
 func TestUnstakingReleasesWhatALowerRatioFrees(t *testing.T) {
 	f := testutil.New(t)
 	val, u, a, b := twoLiens(t, f)
-	for end := f.Ctx.BlockTime().Add(testutil.Unbonding + day); f.Ctx.BlockTime().Before(end); {
-		f.NextBlockAfter(day)
-	}
+	pass(f, testutil.Unbonding+day)
 	require.Equal(t, 1, held(f, u, val), "its time has come")
 	tenth := sdkmath.LegacyNewDecWithPrec(1, 1)
 	lowerRatio(t, f, a, tenth)
@@ -134,4 +134,142 @@ func TestReleasingOneEntryPaysNoOther(t *testing.T) {
 	f.NextBlock()
 	f.NextBlock()
 	require.Equal(t, "400", f.Collateral(u).Collateral.String())
+}
+
+// pass lets months go by, day by day.
+func pass(f *testutil.Fixture, d time.Duration) {
+	for end := f.Ctx.BlockTime().Add(d); f.Ctx.BlockTime().Before(end); {
+		f.NextBlockAfter(day)
+	}
+}
+
+// TestMaturityFreesWhatALowerRatioDoes: the ratio was lowered before a held entry matures. What the budgets still hold of the
+// higher one backs nothing, so no unstaking would ever free it: they are reserved anew, and the entry is released.
+func TestMaturityFreesWhatALowerRatioDoes(t *testing.T) {
+	f := testutil.New(t)
+	val, u, a, b := twoLiens(t, f)
+	tenth := sdkmath.LegacyNewDecWithPrec(1, 1)
+	lowerRatio(t, f, a, tenth)
+	lowerRatio(t, f, b, tenth)
+	pass(f, testutil.Unbonding+2*day)
+	require.Empty(t, f.Entries(u, val))
+	require.Equal(t, "400", f.Balance(u).String())
+	require.Equal(t, "500", a.Pool(1).Tokens.String())
+	require.Equal(t, "500", b.Pool(1).Tokens.String())
+}
+
+// TestMaturityUnstakesNothingForALowerRatio is the same with one of two ratios: the other's position pays nothing for it. It was
+// unstaked again and again, and the entry was never free.
+func TestMaturityUnstakesNothingForALowerRatio(t *testing.T) {
+	f := testutil.New(t)
+	val, u, a, b := twoLiens(t, f)
+	lowerRatio(t, f, a, sdkmath.LegacyNewDecWithPrec(1, 2)) // 5 reserve it: 505 of 600
+	pass(f, testutil.Unbonding+2*day)
+	require.Empty(t, f.Entries(u, val))
+	require.Equal(t, "500", a.Pool(1).Tokens.String())
+	require.Equal(t, "500", b.Pool(1).Tokens.String())
+}
+
+// TestMaturityFreesWhatRoundingTook: without any change of ratio, what many stakes rounded up held a matured entry for ever.
+func TestMaturityFreesWhatRoundingTook(t *testing.T) {
+	f := testutil.New(t)
+	f.SetNativeRatio("0")
+	val := f.Validator(1_000_000, 1)
+	u := f.Delegator(val, 1_000)
+	f.NextBlock()
+	ratio := func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(9, 1) }
+	a, b := f.Consumer("07-tendermint-11", ratio), f.Consumer("07-tendermint-12", ratio)
+	a.Bond(1)
+	b.Bond(1)
+	for range 20 {
+		require.NoError(t, a.Stake(u, 1, 11)) // 200 reserved, 198 would do
+		require.NoError(t, b.Stake(u, 1, 11))
+	}
+	f.NextBlock()
+	require.NoError(t, f.Undelegate(u, val, 1_000-397)) // 397 bonded, 400 reserved
+	f.NextBlock()
+	require.Equal(t, 1, held(f, u, val))
+	pass(f, testutil.Unbonding+2*day)
+	require.Empty(t, f.Entries(u, val))
+	require.Equal(t, "220", a.Pool(1).Tokens.String())
+	require.Equal(t, "220", b.Pool(1).Tokens.String())
+}
+
+// TestNativeRatioOfOneMarksNobodyForEver: where a double sign costs all native stake nothing backs a budget, so all that unbonds is
+// held until what it was reserved for has ended. Whoever waits for that is not evaluated in every block.
+func TestNativeRatioOfOneMarksNobodyForEver(t *testing.T) {
+	f := testutil.New(t)
+	f.SetNativeRatio("0")
+	val := f.Validator(1_000_000, 1)
+	u := f.Delegator(val, 1_000)
+	f.NextBlock()
+	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.UnbondingPeriod = 40 * day })
+	c.Bond(1)
+	require.NoError(t, c.Stake(u, 1, 500))
+	require.NoError(t, f.Undelegate(u, val, 400))
+	f.NextBlock()
+	require.Zero(t, held(f, u, val), "600 are bonded")
+	require.NoError(t, c.Unstake(u, 1, 400))
+	f.NextBlock()
+	f.SetNativeRatio("1")
+	f.Epoch()
+	f.Blocks(3)
+	require.Equal(t, 1, held(f, u, val))
+	pass(f, testutil.Unbonding+day)
+	f.Blocks(3)
+	for range 10 {
+		f.NextBlock()
+		require.False(t, f.Collateral(u).Marked)
+	}
+	require.Equal(t, 1, held(f, u, val))
+	pass(f, 3*40*day)
+	require.Empty(t, f.Entries(u, val))
+	require.Empty(t, c.Batches())
+}
+
+// TestUnstakingWhatTopsUpToNothing: there is no room for any of a slashed position, so nothing is left to unstake. What its lien
+// needed is released all the same.
+func TestUnstakingWhatTopsUpToNothing(t *testing.T) {
+	f := testutil.New(t)
+	f.SetNativeRatio("0.9")
+	f.SetParams(func(p *types.Params) { p.MaxSettlementSteps = 20 })
+	val := f.Validator(1_000_000, 1)
+	var crowd []sdk.AccAddress
+	for range 40 { // the walk comes to them first
+		crowd = append(crowd, f.Delegator(val, 2_000))
+	}
+	u := f.Delegator(val, 1_000)
+	f.NextBlock()
+	thousandth := sdkmath.LegacyNewDecWithPrec(1, 3)
+	a := f.Consumer("07-tendermint-11", func(cfg *types.ConsumerConfig) {
+		cfg.MaxSlashFractionDoubleSign, cfg.MaxSlashFractionDowntime = thousandth, thousandth
+	})
+	b := f.Consumer("07-tendermint-12", func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyOneDec() })
+	a.Bond(1)
+	b.Bond(1)
+	f.Epoch()
+	for _, m := range crowd {
+		require.NoError(t, a.Stake(m, 1, 1_000))
+	}
+	require.NoError(t, a.Stake(u, 1, 1_000))
+	require.NoError(t, b.Stake(u, 1, 99))
+	f.Blocks(30)
+	require.NoError(t, f.Undelegate(u, val, 5))
+	f.Blocks(2)
+	require.Equal(t, 1, held(f, u, val))
+	pool, err := f.Provider.ActivePools.Get(f.Ctx, collections.Join("07-tendermint-11", testutil.Operator(1)))
+	require.NoError(t, err)
+	_, err = f.Provider.SlashOne(f.Ctx, pool, thousandth)
+	require.NoError(t, err)
+	require.NoError(t, f.Provider.Marked.Set(f.Ctx, u)) // as any native action does
+	for i := 0; ; i++ {
+		f.NextBlock()
+		if res := f.Collateral(u); res.Debt.IsZero() && !res.Marked && res.Collateral.Equal(sdkmath.NewInt(999)) {
+			break
+		}
+		require.Less(t, i, 30)
+	}
+	require.NoError(t, a.Unstake(u, 1, 1))
+	f.NextBlock()
+	require.Zero(t, held(f, u, val))
 }
