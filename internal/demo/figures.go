@@ -13,6 +13,7 @@ import (
 
 	abci "github.com/cometbft/cometbft/abci/types"
 
+	"github.com/mesh-security/mesh/internal/localnet"
 	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
 
@@ -43,7 +44,7 @@ type standing struct {
 
 // figures asks a chain about the state after a block.
 func (d *demo) figures(ctx context.Context, c *chain, height int64) (figures, error) {
-	ctx = at(ctx, height)
+	ctx = localnet.AtHeight(ctx, height)
 	f := figures{
 		height: height, tokens: zeros(c.validators), virtual: zeros(c.validators), jailed: make([]bool, c.validators),
 		delegators: map[string]standing{},
@@ -184,7 +185,7 @@ func (c *chain) firstBlockWith(ctx context.Context, low int64, is func(context.C
 	if err != nil {
 		return 0, err
 	}
-	return firstBlock(low, head, func(height int64) (bool, error) { return is(at(ctx, height)) })
+	return firstBlock(low, head, func(height int64) (bool, error) { return is(localnet.AtHeight(ctx, height)) })
 }
 
 // about compares amounts that may differ by what rounding leaves: a few base units.

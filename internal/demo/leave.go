@@ -15,6 +15,7 @@ import (
 	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
+	"github.com/mesh-security/mesh/internal/localnet"
 	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
 
@@ -228,7 +229,7 @@ func (d *demo) held(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		entry, err := dep.entry(at(ctx, height))
+		entry, err := dep.entry(localnet.AtHeight(ctx, height))
 		if err != nil {
 			return "", err
 		}
@@ -261,7 +262,7 @@ func (d *demo) waiting(until time.Time, what string) {
 }
 
 func (dep *departure) balanceAt(ctx context.Context, height int64) (math.Int, error) {
-	res, err := banktypes.NewQueryClient(dep.home.Conn()).Balance(at(ctx, height), &banktypes.QueryBalanceRequest{
+	res, err := banktypes.NewQueryClient(dep.home.Conn()).Balance(localnet.AtHeight(ctx, height), &banktypes.QueryBalanceRequest{
 		Address: dep.home.Address(dep.who.name), Denom: dep.home.Denom,
 	})
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	transfertypes "github.com/cosmos/ibc-go/v11/modules/apps/transfer/types"
 	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
 
+	"github.com/mesh-security/mesh/internal/localnet"
 	consumertypes "github.com/mesh-security/mesh/x/consumer/types"
 	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
@@ -153,7 +154,7 @@ func (d *demo) swept(ctx context.Context, trails []*trail) (int64, error) {
 			return err
 		}
 		for _, t := range trails {
-			left, err := c.Balance(at(ctx, height), t.virtual, c.Denom)
+			left, err := c.Balance(localnet.AtHeight(ctx, height), t.virtual, c.Denom)
 			if err != nil {
 				return err
 			}
@@ -287,11 +288,11 @@ func (t *trail) forwarded(ctx context.Context, height int64) ([]string, error) {
 			}
 		}
 	}
-	escrow, err := c.Balance(at(ctx, height), c.Bech32(transfertypes.GetEscrowAddress(transfertypes.PortID, t.dir.ids.ConsumerTransfer)), c.Denom)
+	escrow, err := c.Balance(localnet.AtHeight(ctx, height), c.Bech32(transfertypes.GetEscrowAddress(transfertypes.PortID, t.dir.ids.ConsumerTransfer)), c.Denom)
 	if err != nil {
 		return nil, err
 	}
-	waiting, err := c.Balance(at(ctx, height), t.sender, c.Denom)
+	waiting, err := c.Balance(localnet.AtHeight(ctx, height), t.sender, c.Denom)
 	if err != nil {
 		return nil, err
 	}
@@ -334,7 +335,7 @@ func (t *trail) whole(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx = at(ctx, height)
+	ctx = localnet.AtHeight(ctx, height)
 	supply, err := t.supply(ctx)
 	if err != nil {
 		return err
@@ -357,7 +358,7 @@ func (t *trail) whole(ctx context.Context) error {
 }
 
 func (t *trail) unreceived(ctx context.Context, height int64, sequences []uint64) ([]uint64, error) {
-	res, err := channeltypes.NewQueryClient(t.dir.provider.Conn()).UnreceivedPackets(at(ctx, height), &channeltypes.QueryUnreceivedPacketsRequest{
+	res, err := channeltypes.NewQueryClient(t.dir.provider.Conn()).UnreceivedPackets(localnet.AtHeight(ctx, height), &channeltypes.QueryUnreceivedPacketsRequest{
 		PortId: transfertypes.PortID, ChannelId: t.dir.ids.ProviderTransfer, PacketCommitmentSequences: sequences,
 	})
 	if err != nil {
@@ -485,7 +486,7 @@ func (t *trail) withdraw(ctx context.Context) ([][]string, error) {
 			if mismatch != nil {
 				return nil, mismatch
 			}
-			has, err := p.Balance(at(ctx, res.Height), p.Address(who.name), t.voucher)
+			has, err := p.Balance(localnet.AtHeight(ctx, res.Height), p.Address(who.name), t.voucher)
 			if err != nil {
 				return nil, err
 			}

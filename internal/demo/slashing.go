@@ -13,6 +13,7 @@ import (
 	slashingtypes "github.com/cosmos/cosmos-sdk/x/slashing/types"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
+	"github.com/mesh-security/mesh/internal/localnet"
 	meshtypes "github.com/mesh-security/mesh/x/mesh/types"
 	providertypes "github.com/mesh-security/mesh/x/provider/types"
 )
@@ -73,7 +74,7 @@ func (d *demo) doubleSign(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	info, err := c.slashing().SigningInfo(at(ctx, included), &slashingtypes.QuerySigningInfoRequest{ConsAddress: node.Consensus})
+	info, err := c.slashing().SigningInfo(localnet.AtHeight(ctx, included), &slashingtypes.QuerySigningInfoRequest{ConsAddress: node.Consensus})
 	if err != nil {
 		return "", err
 	}
@@ -409,7 +410,7 @@ func (d *demo) supply(ctx context.Context, c *chain, before, after figures, slas
 		c.show(before.supply), c.show(paid.minted), c.show(slashed), c.show(reward), c.show(after.supply))
 	var balances [2]math.Int
 	for i, height := range []int64{before.height, after.height} {
-		if balances[i], err = c.Balance(at(ctx, height), account, c.Denom); err != nil {
+		if balances[i], err = c.Balance(localnet.AtHeight(ctx, height), account, c.Denom); err != nil {
 			return err
 		}
 	}

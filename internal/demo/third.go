@@ -277,15 +277,15 @@ func (d *demo) capZero(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	first, err := c.epoch(at(ctx, decided))
+	first, err := c.epoch(localnet.AtHeight(ctx, decided))
 	if err != nil {
 		return "", err
 	}
-	last, err := c.epoch(at(ctx, left))
+	last, err := c.epoch(localnet.AtHeight(ctx, left))
 	if err != nil {
 		return "", err
 	}
-	supply, err := c.consuming().Supply(at(ctx, decided-1), &consumertypes.QuerySupplyRequest{})
+	supply, err := c.consuming().Supply(localnet.AtHeight(ctx, decided-1), &consumertypes.QuerySupplyRequest{})
 	if err != nil {
 		return "", err
 	}

@@ -142,7 +142,7 @@ func (d *demo) ballot(ctx context.Context, others ...localnet.Proposal) (tallies
 		return t, false, err
 	}
 	// The block with the last vote, for the vote may be over when we come to ask.
-	if err := c.tallied(at(ctx, slices.Max(heights)), ids[0], t); err != nil {
+	if err := c.tallied(localnet.AtHeight(ctx, slices.Max(heights)), ids[0], t); err != nil {
 		return t, false, err
 	}
 	passed := false

@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-
-	"google.golang.org/grpc/metadata"
 
 	"cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	"github.com/cosmos/cosmos-sdk/types/bech32"
-	grpctypes "github.com/cosmos/cosmos-sdk/types/grpc"
 	stakingtypes "github.com/cosmos/cosmos-sdk/x/staking/types"
 
 	cmttypes "github.com/cometbft/cometbft/types"
@@ -360,9 +356,4 @@ func (c *chain) firstBlockAt(ctx context.Context, t time.Time, low, high int64) 
 		at, err := c.blockTime(ctx, height)
 		return !at.Before(t), err
 	})
-}
-
-// at asks about the state after a block.
-func at(ctx context.Context, height int64) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, grpctypes.GRPCBlockHeightHeader, strconv.FormatInt(height, 10))
 }

@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/cosmos/cosmos-sdk/codec"
+	grpctypes "github.com/cosmos/cosmos-sdk/types/grpc"
 
 	cmthttp "github.com/cometbft/cometbft/rpc/client/http"
 )
@@ -167,4 +170,9 @@ func (n *Node) WaitReady(ctx context.Context, height int64, timeout time.Duratio
 		return sync.LatestBlockHeight >= height && !sync.CatchingUp, seen, nil
 	})
 	return stepErr(n.Chain.ID, "wait for "+n.Moniker, n.Log, err)
+}
+
+// AtHeight makes queries ask about the state after a block.
+func AtHeight(ctx context.Context, height int64) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, grpctypes.GRPCBlockHeightHeader, strconv.FormatInt(height, 10))
 }

@@ -5,23 +5,16 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
-
-	"google.golang.org/grpc/metadata"
 
 	"cosmossdk.io/math"
 
-	grpctypes "github.com/cosmos/cosmos-sdk/types/grpc"
 	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
 
 	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
-)
 
-// at asks about the state after a block.
-func at(ctx context.Context, height int64) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, grpctypes.GRPCBlockHeightHeader, strconv.FormatInt(height, 10))
-}
+	"github.com/mesh-security/mesh/internal/localnet"
+)
 
 // accounted adds up on both chains what everybody has, at one height each, and
 // runs the modules' own invariants on every node.
@@ -48,14 +41,14 @@ func (c *chain) conserves(ctx context.Context) error {
 	if err := book.read(ctx, c, head); err != nil {
 		return err
 	}
-	now := at(ctx, head)
+	now := localnet.AtHeight(ctx, head)
 	for _, slash := range book.slashes {
 		c.soak.problem("%s: somebody was slashed: %s", c.ID, slash)
 	}
 	automatic := math.ZeroInt()
 	for _, who := range delegators {
 		address := c.Address(who)
-		start, err := c.balance(at(ctx, 1), address)
+		start, err := c.balance(localnet.AtHeight(ctx, 1), address)
 		if err != nil {
 			return err
 		}
@@ -158,15 +151,15 @@ func (c *chain) supply(ctx context.Context, height int64) error {
 		}
 		return res.Amount.Amount, nil
 	}
-	start, err := supply(at(ctx, 1))
+	start, err := supply(localnet.AtHeight(ctx, 1))
 	if err != nil {
 		return err
 	}
-	bank, err := supply(at(ctx, height))
+	bank, err := supply(localnet.AtHeight(ctx, height))
 	if err != nil {
 		return err
 	}
-	stakes, err := c.partner.stakes(at(ctx, height))
+	stakes, err := c.partner.stakes(localnet.AtHeight(ctx, height))
 	if err != nil {
 		return err
 	}

@@ -279,6 +279,9 @@ func (u *upgrade) boast(ctx context.Context, net *localnet.Network, liar, consum
 // bonded returns what is bonded on a consumer, and what of it is virtual stake of a pairing's provider.
 func (u *upgrade) bonded(ctx context.Context, consumer *localnet.Chain, pairing localnet.PairingState) (total, virtual math.Int) {
 	u.Helper()
+	height, err := consumer.Height(ctx)
+	require.NoError(u, err)
+	ctx = localnet.AtHeight(ctx, height-1) // the newest may not be committed yet
 	res, err := stakingtypes.NewQueryClient(consumer.Conn()).Pool(ctx, &stakingtypes.QueryPoolRequest{})
 	require.NoError(u, err)
 	virtual, err = virtualOf(ctx, consumer, pairing)
