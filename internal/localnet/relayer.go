@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
 )
 
 // The relayer's configuration file, as github.com/cosmos/relayer/v2 reads it.
@@ -264,15 +266,18 @@ func (r *lane) openChannel(ctx context.Context, path, from, fromPort, toPort, ve
 		return "", "", err
 	}
 	chain, connection := r.n.Chain(from), r.connectionID[from]
-	before, err := chain.channelsOn(ctx, connection, fromPort)
-	if err != nil {
-		return "", "", err
+	seen := func(ctx context.Context) (progress, error) {
+		var p progress
+		channels, err := chain.channelsOn(ctx, connection, fromPort)
+		for _, ch := range channels {
+			p.begun++
+			if ch.State == channeltypes.OPEN {
+				p.open++
+			}
+		}
+		return p, err
 	}
-	begun := func(ctx context.Context) (bool, error) {
-		now, err := chain.channelsOn(ctx, connection, fromPort)
-		return len(now) > len(before), err
-	}
-	err = untilBegun(ctx, beginPatience, begun, func(ctx context.Context) error {
+	err := untilOpen(ctx, handshakePatience, seen, func(ctx context.Context) error {
 		return r.rly(ctx, "transact", "channel", path, "--src-port", fromPort, "--dst-port", toPort,
 			"--order", "unordered", "--version", version, "--override", "--timeout", "10s", "--max-retries", "10")
 	})
@@ -282,36 +287,67 @@ func (r *lane) openChannel(ctx context.Context, path, from, fromPort, toPort, ve
 	return chain.openChannelOn(ctx, connection, fromPort)
 }
 
-// The relayer may take beginPatience to send the first message of a handshake, and fail to beginAttempts times.
+// The relayer may take handshakePatience for a step of a handshake, and fail at it handshakeAttempts times.
 const (
-	beginPatience = 30 * time.Second
-	beginAttempts = 5
+	handshakePatience = 40 * time.Second
+	handshakeAttempts = 5
 )
 
-var errNotBegun = errors.New("the relayer did not begin the handshake")
+var errStalled = errors.New("the relayer did not go on with the handshake")
 
-// untilBegun runs a command of the relayer that makes a handshake. When a handshake of another link is in the same blocks, the
-// relayer at times takes its own first message for sent, and waits for ever: a run after which nothing has begun
-// within the time is ended and done again. One that has begun is left alone.
-func untilBegun(ctx context.Context, within time.Duration, begun func(context.Context) (bool, error), run func(context.Context) error) error {
-	var err error
-	for range beginAttempts {
+// progress is how far handshakes on a port have come where they begin: how many have, and how many channels are open.
+type progress struct{ begun, open int }
+
+// untilOpen runs a command of the relayer that makes a handshake. When a handshake of another link is in the same blocks, the
+// relayer at times takes a message of its own for sent, and waits for ever: a run in which nothing happens for so long is
+// ended, and another handshake begun. One whose channel is open where it began is left alone: only one may be.
+func untilOpen(ctx context.Context, within time.Duration, seen func(context.Context) (progress, error), run func(context.Context) error) error {
+	start, err := seen(ctx)
+	if err != nil {
+		return err
+	}
+	for range handshakeAttempts {
 		err = func() error {
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
-			timer := time.AfterFunc(within, func() {
-				if ok, err := begun(ctx); err == nil && !ok {
-					cancel(errNotBegun)
+			go func() {
+				if stalls(ctx, within, start.open, seen) {
+					cancel(errStalled)
 				}
-			})
-			defer timer.Stop()
+			}()
 			return run(ctx)
 		}()
-		if !errors.Is(err, errNotBegun) {
+		if !errors.Is(err, errStalled) {
 			return err
 		}
 	}
 	return err
+}
+
+// stalls waits until nothing has happened for so long, or more channels are open, or the context ends. It says whether it
+// was the first. A chain that does not answer says nothing.
+func stalls(ctx context.Context, within time.Duration, open int, seen func(context.Context) (progress, error)) bool {
+	ticker := time.NewTicker(within / 8)
+	defer ticker.Stop()
+	var last progress
+	since := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+		now, err := seen(ctx)
+		switch {
+		case err != nil:
+		case now.open > open:
+			return false
+		case now != last:
+			last, since = now, time.Now()
+		case time.Since(since) > within:
+			return true
+		}
+	}
 }
 
 // RelayerRunning reports whether the relayer's process is alive.
