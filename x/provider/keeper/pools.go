@@ -223,21 +223,34 @@ func (k *Keeper) cut(ctx context.Context, l *ledger, collateral sdkmath.Int) err
 	return nil
 }
 
-// unstakeDown unstakes active positions until collateral would back what stays once all unbonding has ended: for each
-// consumer the active lien above collateral − debt, pro rata over its positions, rounded up; then all active positions
+// unstakeDown unstakes active positions until collateral would back what stays once the debt is paid and all unbonding has
+// ended: for each consumer the active lien above it, pro rata over its positions, rounded up; then all active positions
 // likewise until their budgets fit, which first fall to what today's ratio asks.
 func (k *Keeper) unstakeDown(ctx context.Context, l *ledger, collateral sdkmath.Int) error {
-	limit := sdkmath.MaxInt(collateral.Sub(l.account.Debt), sdkmath.ZeroInt())
+	limit := l.afterDebt(collateral)
 	for _, x := range l.liens() {
 		if !x.active.GT(limit) {
 			continue
 		}
-		excess := x.active.Sub(limit)
+		there := func(r *ref) bool { return r.pool.ClientId == x.clientID }
+		if err := k.topUpActive(ctx, l, there); err != nil {
+			return err
+		}
+		active := sdkmath.ZeroInt()
+		for _, r := range l.refs {
+			if r.active() && there(r) {
+				active = active.Add(r.value())
+			}
+		}
+		if !active.GT(limit) {
+			continue
+		}
+		excess := active.Sub(limit)
 		err := k.eachActive(ctx, l, func(r *ref, _ sdkmath.LegacyDec) error {
-			if r.pool.ClientId != x.clientID {
+			if !there(r) {
 				return nil
 			}
-			_, err := k.unstake(ctx, l, r, types.MulRatioCeil(r.value(), excess, x.active), true)
+			_, err := k.unstake(ctx, l, r, types.MulRatioCeil(r.value(), excess, active), true)
 			return err
 		})
 		if err != nil {
@@ -245,7 +258,7 @@ func (k *Keeper) unstakeDown(ctx context.Context, l *ledger, collateral sdkmath.
 		}
 	}
 	active, _ := l.budgets()
-	allowed := types.BudgetRoom(l.account.Debt, collateral, l.nativeRatio)
+	allowed := types.BudgetRoom(sdkmath.ZeroInt(), limit, l.nativeRatio)
 	if !active.GT(allowed) {
 		return nil
 	}
@@ -263,12 +276,33 @@ func (k *Keeper) unstakeDown(ctx context.Context, l *ledger, collateral sdkmath.
 	if active, _ = l.budgets(); !active.GT(allowed) {
 		return nil
 	}
-	return k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
-		value := r.value()
-		budget := types.MulRatioFloor(r.pos.Budget, allowed, active)
-		stays := r.pool.ValueOf(r.pool.SharesBacked(r.pos.Shares, budget, value, ratio))
-		_, err := k.unstake(ctx, l, r, value.Sub(stays), true)
+	if err := k.topUpActive(ctx, l, func(*ref) bool { return true }); err != nil {
 		return err
+	}
+	if active, _ = l.budgets(); !active.GT(allowed) {
+		return nil
+	}
+	return k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
+		budget := types.MulRatioFloor(r.pos.Budget, allowed, active)
+		// Fewer shares may have the same value, and need a smaller budget all the same.
+		leaves := r.pos.Shares.Sub(r.pool.SharesBacked(r.pos.Shares, budget, r.value(), ratio))
+		if !leaves.IsPositive() || !r.pool.Shares.IsPositive() {
+			return nil
+		}
+		amount := types.MulRatioCeil(leaves, r.pool.Tokens, r.pool.Shares)
+		_, err := k.unstake(ctx, l, r, amount, true)
+		return err
+	})
+}
+
+// topUpActive tops up active positions, or shrinks them, as unstaking each would do: how much of them leaves is reckoned from
+// what is there then.
+func (k *Keeper) topUpActive(ctx context.Context, l *ledger, which func(*ref) bool) error {
+	return k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
+		if which(r) {
+			k.topUp(ctx, l, r, ratio, l.room(l.collateral()))
+		}
+		return nil
 	})
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
-// lowerRatio lets governance lower what a consumer may take for a double sign.
-func lowerRatio(t *testing.T, f *testutil.Fixture, c *testutil.Consumer, to sdkmath.LegacyDec) {
+// setRatio lets governance change what a consumer may take for a double sign.
+func setRatio(t *testing.T, f *testutil.Fixture, c *testutil.Consumer, to sdkmath.LegacyDec) {
 	t.Helper()
 	cfg := c.Status().Config
 	cfg.MaxSlashFractionDoubleSign = to
@@ -56,8 +56,8 @@ func TestUnstakingReleasesWhatALowerRatioFrees(t *testing.T) {
 	pass(f, testutil.Unbonding+day)
 	require.Equal(t, 1, held(f, u, val), "its time has come")
 	tenth := sdkmath.LegacyNewDecWithPrec(1, 1)
-	lowerRatio(t, f, a, tenth)
-	lowerRatio(t, f, b, tenth)
+	setRatio(t, f, a, tenth)
+	setRatio(t, f, b, tenth)
 	f.NextBlock()
 	require.Equal(t, 1, held(f, u, val))
 	require.NoError(t, a.Unstake(u, 1, 1))
@@ -71,7 +71,7 @@ func TestUnstakingReleasesWhatALowerRatioFrees(t *testing.T) {
 func TestRedelegatingReleasesWhatALowerRatioFrees(t *testing.T) {
 	f := testutil.New(t)
 	val, u, a, _ := twoLiens(t, f)
-	lowerRatio(t, f, a, sdkmath.LegacyNewDecWithPrec(1, 1))
+	setRatio(t, f, a, sdkmath.LegacyNewDecWithPrec(1, 1))
 	f.NextBlock()
 	require.Equal(t, 1, held(f, u, val))
 	require.NoError(t, a.Redelegate(u, 1, 2, 100))
@@ -149,8 +149,8 @@ func TestMaturityFreesWhatALowerRatioDoes(t *testing.T) {
 	f := testutil.New(t)
 	val, u, a, b := twoLiens(t, f)
 	tenth := sdkmath.LegacyNewDecWithPrec(1, 1)
-	lowerRatio(t, f, a, tenth)
-	lowerRatio(t, f, b, tenth)
+	setRatio(t, f, a, tenth)
+	setRatio(t, f, b, tenth)
 	pass(f, testutil.Unbonding+2*day)
 	require.Empty(t, f.Entries(u, val))
 	require.Equal(t, "400", f.Balance(u).String())
@@ -163,7 +163,7 @@ func TestMaturityFreesWhatALowerRatioDoes(t *testing.T) {
 func TestMaturityUnstakesNothingForALowerRatio(t *testing.T) {
 	f := testutil.New(t)
 	val, u, a, b := twoLiens(t, f)
-	lowerRatio(t, f, a, sdkmath.LegacyNewDecWithPrec(1, 2)) // 5 reserve it: 505 of 600
+	setRatio(t, f, a, sdkmath.LegacyNewDecWithPrec(1, 2)) // 5 reserve it: 505 of 600
 	pass(f, testutil.Unbonding+2*day)
 	require.Empty(t, f.Entries(u, val))
 	require.Equal(t, "500", a.Pool(1).Tokens.String())
@@ -272,4 +272,94 @@ func TestUnstakingWhatTopsUpToNothing(t *testing.T) {
 	require.NoError(t, a.Unstake(u, 1, 1))
 	f.NextBlock()
 	require.Zero(t, held(f, u, val))
+}
+
+// TestMaturityLeavesNoPositionToAFractionOfAShare: after a slash g·s rounds up to a unit more than the value, and fewer shares have the
+// same value. Nothing was unstaked, and one unit was held for ever.
+func TestMaturityLeavesNoPositionToAFractionOfAShare(t *testing.T) {
+	f := testutil.New(t)
+	f.SetNativeRatio("0")
+	val := f.Validator(1_000_000, 1)
+	u, w := f.Delegator(val, 1_000), f.Delegator(val, 1_000)
+	f.NextBlock()
+	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyOneDec() })
+	c.Bond(1)
+	require.NoError(t, c.Stake(w, 1, 300))
+	f.NextBlock()
+	id, err := f.Provider.ActivePools.Get(f.Ctx, collections.Join(client, testutil.Operator(1)))
+	require.NoError(t, err)
+	lost, err := f.Provider.SlashOne(f.Ctx, id, sdkmath.LegacyNewDecWithPrec(3334, 4))
+	require.NoError(t, err)
+	require.Equal(t, "100", lost.String())
+	f.Blocks(3)
+	require.NoError(t, c.Stake(u, 1, 401)) // 601 shares, worth 400, which reserve 401
+	f.NextBlock()
+	require.NoError(t, f.Undelegate(u, val, 600))
+	f.NextBlock()
+	require.Equal(t, 1, held(f, u, val))
+	pass(f, 4*testutil.Unbonding)
+	require.Empty(t, f.Entries(u, val))
+	require.Empty(t, c.Batches())
+}
+
+// TestMaturityAmidARaise: a held entry matures before the walk of a raised ratio has come to all positions. What leaves was
+// reckoned from what a position had been worth before it shrank to its budget, and so all of it left.
+func TestMaturityAmidARaise(t *testing.T) {
+	f := testutil.New(t)
+	f.SetNativeRatio("0")
+	val := f.Validator(1_000_000, 1)
+	u := f.Delegator(val, 900)
+	f.NextBlock()
+	change := func(cfg *types.ConsumerConfig) {
+		cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(6, 1)
+		cfg.UnbondingPeriod = 40 * day
+	}
+	a, b := f.Consumer("07-tendermint-11", change), f.Consumer("07-tendermint-12", change)
+	a.Bond(1)
+	b.Bond(1)
+	require.NoError(t, a.Stake(u, 1, 500)) // 300 each
+	require.NoError(t, b.Stake(u, 1, 500))
+	f.NextBlock()
+	setRatio(t, f, a, sdkmath.LegacyOneDec())
+	setRatio(t, f, b, sdkmath.LegacyOneDec())
+	f.Skip(a.Status().Raise.EffectiveAt.Sub(f.Ctx.BlockTime()) - testutil.Unbonding + 10*day)
+	require.NoError(t, f.Undelegate(u, val, 400))
+	f.NextBlock()
+	require.Equal(t, 1, held(f, u, val))
+	matures := f.Entries(u, val)[0].CompletionTime
+	for a.Status().Raise != nil {
+		f.NextBlockAfter(day / 4)
+	}
+	require.True(t, f.Ctx.BlockTime().Before(matures))
+	f.Ctx = f.Ctx.WithBlockTime(matures) // the walks begin, and the entry matures
+	f.Blocks(3)
+	liens := f.Collateral(u).Liens
+	require.GreaterOrEqual(t, liens[0].Active.Add(liens[1].Active).Int64(), int64(498), "500 are bonded, and back as much at a ratio of 1")
+}
+
+// TestMaturityForeseesThePayment: a debt that the same evaluation finds takes collateral, and with it of what a native slash may
+// take. Counting both in full unstaked more than had to be.
+func TestMaturityForeseesThePayment(t *testing.T) {
+	f := testutil.New(t)
+	f.SetNativeRatio("0.5")
+	val := f.Validator(1_000_000, 1)
+	u := f.Delegator(val, 1_000)
+	f.NextBlock()
+	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyOneDec() })
+	c.Bond(1)
+	f.Epoch()
+	require.NoError(t, c.Stake(u, 1, 340))
+	f.NextBlock()
+	require.NoError(t, f.Undelegate(u, val, 400))
+	f.NextBlock()
+	require.Equal(t, 1, held(f, u, val))
+	pass(f, testutil.Unbonding-2*day)
+	id, err := f.Provider.ActivePools.Get(f.Ctx, collections.Join(client, testutil.Operator(1)))
+	require.NoError(t, err)
+	lost, err := f.Provider.SlashOne(f.Ctx, id, sdkmath.LegacyNewDecWithPrec(25, 2))
+	require.NoError(t, err)
+	require.Equal(t, "85", lost.String())
+	pass(f, 4*day)
+	require.Equal(t, "255", c.Pool(1).Tokens.String(), "515 are bonded: they back 257")
+	require.Empty(t, f.Entries(u, val))
 }
