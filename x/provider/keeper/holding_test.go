@@ -126,11 +126,7 @@ func TestMaturedWhileHeldPaysOutWhatIsNotNeeded(t *testing.T) {
 
 // TestMaturedWhileHeldCountsWhatIsUnbonding: what unbonds already is not unstaked a second time.
 func TestMaturedWhileHeldCountsWhatIsUnbonding(t *testing.T) {
-	f := testutil.New(t)
-	f.SetNativeRatio("0")
-	val := f.Validator(1_000_000, 1)
-	u := f.Delegator(val, 1_000)
-	f.NextBlock()
+	f, val, u := withDelegator(t, "0", 1_000)
 	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.UnbondingPeriod = 40 * day })
 	c.Bond(1)
 	require.NoError(t, c.Stake(u, 1, 1_000))

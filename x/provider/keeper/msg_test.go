@@ -32,6 +32,17 @@ func setup(t *testing.T) (*testutil.Fixture, sdk.ValAddress, sdk.AccAddress, *te
 	return f, val, u, c
 }
 
+// withDelegator returns a fixture with the native ratio, and a delegator with that many tokens bonded with one validator.
+func withDelegator(t *testing.T, nativeRatio string, tokens int64) (*testutil.Fixture, sdk.ValAddress, sdk.AccAddress) {
+	t.Helper()
+	f := testutil.New(t)
+	f.SetNativeRatio(nativeRatio)
+	val := f.Validator(1_000_000, 1)
+	u := f.Delegator(val, tokens)
+	f.NextBlock()
+	return f, val, u
+}
+
 func export(tb testing.TB, f *testutil.Fixture) *types.GenesisState {
 	tb.Helper()
 	g, err := f.Provider.ExportGenesis(f.Ctx)
@@ -442,11 +453,7 @@ func TestOperatorMinimum(t *testing.T) {
 
 // TestManyConsumers: one collateral backs liens on many consumers, while the budgets fit.
 func TestManyConsumers(t *testing.T) {
-	f := testutil.New(t)
-	f.SetNativeRatio("0")
-	val := f.Validator(1_000_000, 1)
-	u := f.Delegator(val, 10_000)
-	f.NextBlock()
+	f, _, u := withDelegator(t, "0", 10_000)
 	half := func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(30, 2) }
 	var cs []*testutil.Consumer
 	for _, id := range []string{"a", "b", "c", "d", "e"} {

@@ -2,11 +2,9 @@ package keeper_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"cosmossdk.io/collections"
 	sdkmath "cosmossdk.io/math"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -53,7 +51,7 @@ func twoLiens(t *testing.T, f *testutil.Fixture) (val sdk.ValAddress, u sdk.AccA
 func TestUnstakingReleasesWhatALowerRatioFrees(t *testing.T) {
 	f := testutil.New(t)
 	val, u, a, b := twoLiens(t, f)
-	pass(f, testutil.Unbonding+day)
+	f.Skip(testutil.Unbonding + day)
 	require.Equal(t, 1, held(f, u, val), "its time has come")
 	tenth := sdkmath.LegacyNewDecWithPrec(1, 1)
 	setRatio(t, f, a, tenth)
@@ -81,11 +79,7 @@ func TestRedelegatingReleasesWhatALowerRatioFrees(t *testing.T) {
 
 // TestUnstakingReleasesWhatRoundingFrees: every stake rounds its budget up; unstaking reserves for the sum, which is less.
 func TestUnstakingReleasesWhatRoundingFrees(t *testing.T) {
-	f := testutil.New(t)
-	f.SetNativeRatio("0")
-	val := f.Validator(1_000_000, 1)
-	u := f.Delegator(val, 1_000)
-	f.NextBlock()
+	f, val, u := withDelegator(t, "0", 1_000)
 	ratio := func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(9, 1) }
 	a, b := f.Consumer("07-tendermint-11", ratio), f.Consumer("07-tendermint-12", ratio)
 	a.Bond(1)
@@ -106,11 +100,7 @@ func TestUnstakingReleasesWhatRoundingFrees(t *testing.T) {
 // TestReleasingOneEntryPaysNoOther: after a long gap between blocks two entries with one validator have matured; the held one
 // has been slashed to nothing, and so the free one is needed. x/staking completes all free entries when one is released.
 func TestReleasingOneEntryPaysNoOther(t *testing.T) {
-	f := testutil.New(t)
-	f.SetNativeRatio("0")
-	val := f.Validator(1_000_000, 1)
-	u := f.Delegator(val, 1_000)
-	f.NextBlock()
+	f, val, u := withDelegator(t, "0", 1_000)
 	c := f.Consumer(client, nil)
 	c.Bond(1)
 	require.NoError(t, c.Stake(u, 1, 400))
@@ -136,13 +126,6 @@ func TestReleasingOneEntryPaysNoOther(t *testing.T) {
 	require.Equal(t, "400", f.Collateral(u).Collateral.String())
 }
 
-// pass lets months go by, day by day.
-func pass(f *testutil.Fixture, d time.Duration) {
-	for end := f.Ctx.BlockTime().Add(d); f.Ctx.BlockTime().Before(end); {
-		f.NextBlockAfter(day)
-	}
-}
-
 // TestMaturityFreesWhatALowerRatioDoes: the ratio was lowered before a held entry matures. What the budgets still hold of the
 // higher one backs nothing, so no unstaking would ever free it: they are reserved anew, and the entry is released.
 func TestMaturityFreesWhatALowerRatioDoes(t *testing.T) {
@@ -151,7 +134,7 @@ func TestMaturityFreesWhatALowerRatioDoes(t *testing.T) {
 	tenth := sdkmath.LegacyNewDecWithPrec(1, 1)
 	setRatio(t, f, a, tenth)
 	setRatio(t, f, b, tenth)
-	pass(f, testutil.Unbonding+2*day)
+	f.Skip(testutil.Unbonding + 2*day)
 	require.Empty(t, f.Entries(u, val))
 	require.Equal(t, "400", f.Balance(u).String())
 	require.Equal(t, "500", a.Pool(1).Tokens.String())
@@ -164,7 +147,7 @@ func TestMaturityUnstakesNothingForALowerRatio(t *testing.T) {
 	f := testutil.New(t)
 	val, u, a, b := twoLiens(t, f)
 	setRatio(t, f, a, sdkmath.LegacyNewDecWithPrec(1, 2)) // 5 reserve it: 505 of 600
-	pass(f, testutil.Unbonding+2*day)
+	f.Skip(testutil.Unbonding + 2*day)
 	require.Empty(t, f.Entries(u, val))
 	require.Equal(t, "500", a.Pool(1).Tokens.String())
 	require.Equal(t, "500", b.Pool(1).Tokens.String())
@@ -172,11 +155,7 @@ func TestMaturityUnstakesNothingForALowerRatio(t *testing.T) {
 
 // TestMaturityFreesWhatRoundingTook: without any change of ratio, what many stakes rounded up held a matured entry for ever.
 func TestMaturityFreesWhatRoundingTook(t *testing.T) {
-	f := testutil.New(t)
-	f.SetNativeRatio("0")
-	val := f.Validator(1_000_000, 1)
-	u := f.Delegator(val, 1_000)
-	f.NextBlock()
+	f, val, u := withDelegator(t, "0", 1_000)
 	ratio := func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(9, 1) }
 	a, b := f.Consumer("07-tendermint-11", ratio), f.Consumer("07-tendermint-12", ratio)
 	a.Bond(1)
@@ -189,7 +168,7 @@ func TestMaturityFreesWhatRoundingTook(t *testing.T) {
 	require.NoError(t, f.Undelegate(u, val, 1_000-397)) // 397 bonded, 400 reserved
 	f.NextBlock()
 	require.Equal(t, 1, held(f, u, val))
-	pass(f, testutil.Unbonding+2*day)
+	f.Skip(testutil.Unbonding + 2*day)
 	require.Empty(t, f.Entries(u, val))
 	require.Equal(t, "220", a.Pool(1).Tokens.String())
 	require.Equal(t, "220", b.Pool(1).Tokens.String())
@@ -198,11 +177,7 @@ func TestMaturityFreesWhatRoundingTook(t *testing.T) {
 // TestNativeRatioOfOneMarksNobodyForEver: where a double sign costs all native stake nothing backs a budget, so all that unbonds is
 // held until what it was reserved for has ended. Whoever waits for that is not evaluated in every block.
 func TestNativeRatioOfOneMarksNobodyForEver(t *testing.T) {
-	f := testutil.New(t)
-	f.SetNativeRatio("0")
-	val := f.Validator(1_000_000, 1)
-	u := f.Delegator(val, 1_000)
-	f.NextBlock()
+	f, val, u := withDelegator(t, "0", 1_000)
 	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.UnbondingPeriod = 40 * day })
 	c.Bond(1)
 	require.NoError(t, c.Stake(u, 1, 500))
@@ -215,14 +190,14 @@ func TestNativeRatioOfOneMarksNobodyForEver(t *testing.T) {
 	f.Epoch()
 	f.Blocks(3)
 	require.Equal(t, 1, held(f, u, val))
-	pass(f, testutil.Unbonding+day)
+	f.Skip(testutil.Unbonding + day)
 	f.Blocks(3)
 	for range 10 {
 		f.NextBlock()
 		require.False(t, f.Collateral(u).Marked)
 	}
 	require.Equal(t, 1, held(f, u, val))
-	pass(f, 3*40*day)
+	f.Skip(3 * 40 * day)
 	require.Empty(t, f.Entries(u, val))
 	require.Empty(t, c.Batches())
 }
@@ -257,10 +232,7 @@ func TestUnstakingWhatTopsUpToNothing(t *testing.T) {
 	require.NoError(t, f.Undelegate(u, val, 5))
 	f.Blocks(2)
 	require.Equal(t, 1, held(f, u, val))
-	pool, err := f.Provider.ActivePools.Get(f.Ctx, collections.Join("07-tendermint-11", testutil.Operator(1)))
-	require.NoError(t, err)
-	_, err = f.Provider.SlashOne(f.Ctx, pool, thousandth)
-	require.NoError(t, err)
+	slashOnly(t, f, a, 1, "0.001")
 	require.NoError(t, f.Provider.Marked.Set(f.Ctx, u)) // as any native action does
 	for i := 0; ; i++ {
 		f.NextBlock()
@@ -286,10 +258,7 @@ func TestMaturityLeavesNoPositionToAFractionOfAShare(t *testing.T) {
 	c.Bond(1)
 	require.NoError(t, c.Stake(w, 1, 300))
 	f.NextBlock()
-	id, err := f.Provider.ActivePools.Get(f.Ctx, collections.Join(client, testutil.Operator(1)))
-	require.NoError(t, err)
-	lost, err := f.Provider.SlashOne(f.Ctx, id, sdkmath.LegacyNewDecWithPrec(3334, 4))
-	require.NoError(t, err)
+	_, lost := slashOnly(t, f, c, 1, "0.3334")
 	require.Equal(t, "100", lost.String())
 	f.Blocks(3)
 	require.NoError(t, c.Stake(u, 1, 401)) // 601 shares, worth 400, which reserve 401
@@ -297,7 +266,7 @@ func TestMaturityLeavesNoPositionToAFractionOfAShare(t *testing.T) {
 	require.NoError(t, f.Undelegate(u, val, 600))
 	f.NextBlock()
 	require.Equal(t, 1, held(f, u, val))
-	pass(f, 4*testutil.Unbonding)
+	f.Skip(4 * testutil.Unbonding)
 	require.Empty(t, f.Entries(u, val))
 	require.Empty(t, c.Batches())
 }
@@ -305,11 +274,7 @@ func TestMaturityLeavesNoPositionToAFractionOfAShare(t *testing.T) {
 // TestMaturityAmidARaise: a held entry matures before the walk of a raised ratio has come to all positions. What leaves was
 // reckoned from what a position had been worth before it shrank to its budget, and so all of it left.
 func TestMaturityAmidARaise(t *testing.T) {
-	f := testutil.New(t)
-	f.SetNativeRatio("0")
-	val := f.Validator(1_000_000, 1)
-	u := f.Delegator(val, 900)
-	f.NextBlock()
+	f, val, u := withDelegator(t, "0", 900)
 	change := func(cfg *types.ConsumerConfig) {
 		cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(6, 1)
 		cfg.UnbondingPeriod = 40 * day
@@ -340,11 +305,7 @@ func TestMaturityAmidARaise(t *testing.T) {
 // TestMaturityForeseesThePayment: a debt that the same evaluation finds takes collateral, and with it of what a native slash may
 // take. Counting both in full unstaked more than had to be.
 func TestMaturityForeseesThePayment(t *testing.T) {
-	f := testutil.New(t)
-	f.SetNativeRatio("0.5")
-	val := f.Validator(1_000_000, 1)
-	u := f.Delegator(val, 1_000)
-	f.NextBlock()
+	f, val, u := withDelegator(t, "0.5", 1_000)
 	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyOneDec() })
 	c.Bond(1)
 	f.Epoch()
@@ -353,13 +314,10 @@ func TestMaturityForeseesThePayment(t *testing.T) {
 	require.NoError(t, f.Undelegate(u, val, 400))
 	f.NextBlock()
 	require.Equal(t, 1, held(f, u, val))
-	pass(f, testutil.Unbonding-2*day)
-	id, err := f.Provider.ActivePools.Get(f.Ctx, collections.Join(client, testutil.Operator(1)))
-	require.NoError(t, err)
-	lost, err := f.Provider.SlashOne(f.Ctx, id, sdkmath.LegacyNewDecWithPrec(25, 2))
-	require.NoError(t, err)
+	f.Skip(testutil.Unbonding - 2*day)
+	_, lost := slashOnly(t, f, c, 1, "0.25")
 	require.Equal(t, "85", lost.String())
-	pass(f, 4*day)
+	f.Skip(4 * day)
 	require.Equal(t, "255", c.Pool(1).Tokens.String(), "515 are bonded: they back 257")
 	require.Empty(t, f.Entries(u, val))
 }

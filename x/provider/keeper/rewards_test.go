@@ -377,10 +377,7 @@ func TestRewardsFollowShares(t *testing.T) {
 func TestRewardsSurviveSlashes(t *testing.T) {
 	f, c, u, v := rewarding(t)
 	c.Reward(testutil.RewardDenom, testutil.Reward(1, 1_000))
-	id, err := f.Provider.ActivePools.Get(f.Ctx, activeKey("a", 1))
-	require.NoError(t, err)
-	_, err = f.Provider.SlashOne(f.Ctx, id, sdkmath.LegacyNewDecWithPrec(9, 2))
-	require.NoError(t, err)
+	slashOnly(t, f, c, 1, "0.09")
 	c.Reward(testutil.RewardDenom, testutil.Reward(1, 1_000))
 	f.NextBlock()
 	require.Equal(t, coins(1_500), c.Claimable(u).String())

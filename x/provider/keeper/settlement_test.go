@@ -20,13 +20,20 @@ import (
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
-// slashPool takes a fraction of the active pool of a consumer's n-th validator, and has it walked also if that is small.
-func slashPool(t *testing.T, f *testutil.Fixture, c *testutil.Consumer, n int, fraction string) sdkmath.Int {
+// slashOnly takes a fraction of the active pool of a consumer's n-th validator, which is walked only if that is much.
+func slashOnly(t *testing.T, f *testutil.Fixture, c *testutil.Consumer, n int, fraction string) (id uint64, x sdkmath.Int) {
 	t.Helper()
 	id, err := f.Provider.ActivePools.Get(f.Ctx, poolKey(c.ClientID, n))
 	require.NoError(t, err)
-	x, err := f.Provider.SlashOne(f.Ctx, id, sdkmath.LegacyMustNewDecFromStr(fraction))
+	x, err = f.Provider.SlashOne(f.Ctx, id, sdkmath.LegacyMustNewDecFromStr(fraction))
 	require.NoError(t, err)
+	return id, x
+}
+
+// slashPool is slashOnly, and has the pool walked also if that is little.
+func slashPool(t *testing.T, f *testutil.Fixture, c *testutil.Consumer, n int, fraction string) sdkmath.Int {
+	t.Helper()
+	id, x := slashOnly(t, f, c, n, fraction)
 	pool, err := f.Provider.Pools.Get(f.Ctx, id)
 	require.NoError(t, err)
 	require.NoError(t, f.Provider.Walks.Set(f.Ctx, id, types.PoolWalk{PoolId: id, Rate: pool.RateFloor(), SlashIndex: pool.SlashIndex}))
@@ -78,11 +85,7 @@ func TestSlashIsBurned(t *testing.T) {
 // TestFiveConsumers: collateral 10,000, native ratio 0, liens 10,000 and 4×5,750 at 30 % on five consumers, 9,900 reserved,
 // and a slash of 1,725 on one of the 5,750.
 func TestFiveConsumers(t *testing.T) {
-	f := testutil.New(t)
-	f.SetNativeRatio("0")
-	val := f.Validator(1_000_000, 1)
-	u := f.Delegator(val, 10_000)
-	f.NextBlock()
+	f, _, u := withDelegator(t, "0", 10_000)
 	var cs []*testutil.Consumer
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
 		c := f.Consumer(id, func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(30, 2) })
@@ -184,11 +187,7 @@ func TestDelegationsCannotBeRead(t *testing.T) {
 
 // TestOrderOfBurns: bonded delegations, held entries, then the other entries, the latest completion first.
 func TestOrderOfBurns(t *testing.T) {
-	f := testutil.New(t)
-	f.SetNativeRatio("0")
-	val := f.Validator(1_000_000, 1)
-	u := f.Delegator(val, 1_000)
-	f.NextBlock()
+	f, val, u := withDelegator(t, "0", 1_000)
 	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyOneDec() })
 	c.Bond(1)
 	require.NoError(t, c.Stake(u, 1, 500))
@@ -763,10 +762,7 @@ func TestDebtsByAge(t *testing.T) {
 		f.Unburnable[string(u)] = true
 	}
 	f.NextBlock()
-	id, err := f.Provider.ActivePools.Get(f.Ctx, poolKey(c.ClientID, 1))
-	require.NoError(t, err)
-	_, err = f.Provider.SlashOne(f.Ctx, id, sdkmath.LegacyNewDecWithPrec(1, 3))
-	require.NoError(t, err)
+	slashOnly(t, f, c, 1, "0.001")
 	require.NoError(t, f.Provider.Walks.Clear(f.Ctx, nil))
 	start := f.Ctx.BlockTime()
 	for _, u := range us {
