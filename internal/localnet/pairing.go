@@ -352,30 +352,21 @@ func (n *Network) openTransfer(ctx context.Context, r *lane, path string, tr Tra
 	return fmt.Sprintf("%s on %s, %s on %s", a, tr.From, b, tr.To), nil
 }
 
-// channelsOn lists the channels of a port on a connection, in any state.
-func (c *Chain) channelsOn(ctx context.Context, connection, port string) ([]*channeltypes.IdentifiedChannel, error) {
-	res, err := channeltypes.NewQueryClient(c.Conn()).ConnectionChannels(ctx, &channeltypes.QueryConnectionChannelsRequest{Connection: connection})
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(res.Channels, func(ch *channeltypes.IdentifiedChannel) bool { return ch.PortId != port }), nil
-}
-
 // openChannelOn finds the open channel of a port on a connection: its id and
 // its counterparty's. The newest counts, should there be several.
 func (c *Chain) openChannelOn(ctx context.Context, connection, port string) (string, string, error) {
-	channels, err := c.channelsOn(ctx, connection, port)
+	res, err := channeltypes.NewQueryClient(c.Conn()).ConnectionChannels(ctx, &channeltypes.QueryConnectionChannelsRequest{Connection: connection})
 	if err != nil {
 		return "", "", err
 	}
 	var own, other string
 	var newest uint64
-	for _, ch := range channels {
+	for _, ch := range res.Channels {
 		seq, err := channeltypes.ParseChannelSequence(ch.ChannelId)
 		if err != nil {
 			return "", "", err
 		}
-		if ch.State == channeltypes.OPEN && (own == "" || seq > newest) {
+		if ch.PortId == port && ch.State == channeltypes.OPEN && (own == "" || seq > newest) {
 			own, other, newest = ch.ChannelId, ch.Counterparty.ChannelId, seq
 		}
 	}

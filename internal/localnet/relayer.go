@@ -12,7 +12,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	channeltypes "github.com/cosmos/ibc-go/v11/modules/core/04-channel/types"
+	connectiontypes "github.com/cosmos/ibc-go/v11/modules/core/03-connection/types"
 )
 
 // The relayer's configuration file, as github.com/cosmos/relayer/v2 reads it.
@@ -225,9 +225,12 @@ func (r *lane) openConnection(ctx context.Context, state *LinkState) error {
 		return err
 	}
 	path := cfg.Paths[state.Path]
-	if path.Src.ConnectionID == "" || path.Dst.ConnectionID == "" {
-		return errors.New("the relayer reports no connection")
+	// Not as the relayer wrote it there: of several connections that a block confirms it takes any for its own.
+	path.Src.ConnectionID, path.Dst.ConnectionID, err = connectionOf(ctx, connectiontypes.NewQueryClient(r.n.Chain(state.A).Conn()), state.AClient)
+	if err != nil {
+		return err
 	}
+	cfg.Paths[state.Path] = path
 	r.n.mu.Lock()
 	state.AConnection, state.BConnection = path.Src.ConnectionID, path.Dst.ConnectionID
 	r.n.mu.Unlock()
@@ -236,6 +239,24 @@ func (r *lane) openConnection(ctx context.Context, state *LinkState) error {
 	// path with its ends exchanged; it is not relayed on, only opened from.
 	cfg.Paths[reversed(state.Path)] = rlyPath{Src: path.Dst, Dst: path.Src}
 	return r.write(cfg)
+}
+
+// connectionOf finds the open connection of a light client on its chain: the id there, and the one on the other chain.
+func connectionOf(ctx context.Context, chain connectiontypes.QueryClient, client string) (string, string, error) {
+	ids, err := chain.ClientConnections(ctx, &connectiontypes.QueryClientConnectionsRequest{ClientId: client})
+	if err != nil {
+		return "", "", err
+	}
+	for _, id := range ids.ConnectionPaths {
+		res, err := chain.Connection(ctx, &connectiontypes.QueryConnectionRequest{ConnectionId: id})
+		if err != nil {
+			return "", "", err
+		}
+		if res.Connection.State == connectiontypes.OPEN {
+			return id, res.Connection.Counterparty.ConnectionId, nil
+		}
+	}
+	return "", "", fmt.Errorf("%s has no open connection", client)
 }
 
 // settle waits until what was done last can be proved: the relayer looks at the
@@ -265,89 +286,12 @@ func (r *lane) openChannel(ctx context.Context, path, from, fromPort, toPort, ve
 	if err := r.n.settle(ctx, r.chains[0].ID, r.chains[1].ID); err != nil {
 		return "", "", err
 	}
-	chain, connection := r.n.Chain(from), r.connectionID[from]
-	seen := func(ctx context.Context) (progress, error) {
-		var p progress
-		channels, err := chain.channelsOn(ctx, connection, fromPort)
-		for _, ch := range channels {
-			p.begun++
-			if ch.State == channeltypes.OPEN {
-				p.open++
-			}
-		}
-		return p, err
-	}
-	err := untilOpen(ctx, handshakePatience, seen, func(ctx context.Context) error {
-		return r.rly(ctx, "transact", "channel", path, "--src-port", fromPort, "--dst-port", toPort,
-			"--order", "unordered", "--version", version, "--override", "--timeout", "10s", "--max-retries", "10")
-	})
+	err := r.rly(ctx, "transact", "channel", path, "--src-port", fromPort, "--dst-port", toPort,
+		"--order", "unordered", "--version", version, "--override", "--timeout", "10s", "--max-retries", "10")
 	if err != nil {
 		return "", "", err
 	}
-	return chain.openChannelOn(ctx, connection, fromPort)
-}
-
-// The relayer may take handshakePatience for a step of a handshake, and fail at it handshakeAttempts times.
-const (
-	handshakePatience = 40 * time.Second
-	handshakeAttempts = 5
-)
-
-var errStalled = errors.New("the relayer did not go on with the handshake")
-
-// progress is how far handshakes on a port have come where they begin: how many have, and how many channels are open.
-type progress struct{ begun, open int }
-
-// untilOpen runs a command of the relayer that makes a handshake. When a handshake of another link is in the same blocks, the
-// relayer at times takes a message of its own for sent, and waits for ever: a run in which nothing happens for so long is
-// ended, and another handshake begun. One whose channel is open where it began is left alone: only one may be.
-func untilOpen(ctx context.Context, within time.Duration, seen func(context.Context) (progress, error), run func(context.Context) error) error {
-	start, err := seen(ctx)
-	if err != nil {
-		return err
-	}
-	for range handshakeAttempts {
-		err = func() error {
-			ctx, cancel := context.WithCancelCause(ctx)
-			defer cancel(nil)
-			go func() {
-				if stalls(ctx, within, start.open, seen) {
-					cancel(errStalled)
-				}
-			}()
-			return run(ctx)
-		}()
-		if !errors.Is(err, errStalled) {
-			return err
-		}
-	}
-	return err
-}
-
-// stalls waits until nothing has happened for so long, or more channels are open, or the context ends. It says whether it
-// was the first. A chain that does not answer says nothing.
-func stalls(ctx context.Context, within time.Duration, open int, seen func(context.Context) (progress, error)) bool {
-	ticker := time.NewTicker(within / 8)
-	defer ticker.Stop()
-	var last progress
-	since := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-ticker.C:
-		}
-		now, err := seen(ctx)
-		switch {
-		case err != nil:
-		case now.open > open:
-			return false
-		case now != last:
-			last, since = now, time.Now()
-		case time.Since(since) > within:
-			return true
-		}
-	}
+	return r.n.Chain(from).openChannelOn(ctx, r.connectionID[from], fromPort)
 }
 
 // RelayerRunning reports whether the relayer's process is alive.

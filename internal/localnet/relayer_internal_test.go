@@ -2,87 +2,57 @@ package localnet
 
 import (
 	"context"
-	"errors"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	connectiontypes "github.com/cosmos/ibc-go/v11/modules/core/03-connection/types"
 )
 
-// TestHandshakeThatStalls: the relayer is started again if its handshake does not begin, or stops halfway, and only then.
-func TestHandshakeThatStalls(t *testing.T) {
-	const within = 20 * time.Millisecond
-	wait := func(ctx context.Context) error {
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}
-	var now atomic.Pointer[progress]
-	seen := func(context.Context) (progress, error) { return *now.Load(), nil }
-	is := func(begun, open int) { now.Store(&progress{begun, open}) }
+// connections answers for a chain with these connections.
+type connections struct {
+	connectiontypes.QueryClient
+	ends map[string]connectiontypes.ConnectionEnd
+}
 
-	// Never begun, and then begun and stopped, beside a channel from before.
-	is(1, 1)
-	runs := 0
-	err := untilOpen(t.Context(), within, seen, func(ctx context.Context) error {
-		switch runs++; runs {
-		case 1:
-			return wait(ctx)
-		case 2:
-			is(2, 1)
-			return wait(ctx)
+func (c connections) ClientConnections(_ context.Context, req *connectiontypes.QueryClientConnectionsRequest, _ ...grpc.CallOption) (*connectiontypes.QueryClientConnectionsResponse, error) {
+	var ids []string
+	for id, end := range c.ends {
+		if end.ClientId == req.ClientId {
+			ids = append(ids, id)
 		}
-		is(3, 2)
-		time.Sleep(4 * within) // the other side confirms
-		return ctx.Err()
-	})
-	require.NoError(t, err)
-	require.Equal(t, 3, runs)
-
-	runs = 0
-	err = untilOpen(t.Context(), within, seen, func(ctx context.Context) error {
-		runs++
-		return wait(ctx)
-	})
-	require.ErrorIs(t, err, errStalled)
-	require.Equal(t, handshakeAttempts, runs)
-
-	// What goes on is left alone, and so is what cannot be seen; other errors are not tried again.
-	failed := errors.New("failed")
-	for _, sees := range []func() func(context.Context) (progress, error){
-		func() func(context.Context) (progress, error) {
-			n := 0
-			return func(context.Context) (progress, error) {
-				n++
-				return progress{begun: n / 4}, nil
-			}
-		},
-		func() func(context.Context) (progress, error) {
-			asked := false
-			return func(context.Context) (progress, error) {
-				if !asked {
-					asked = true
-					return progress{}, nil
-				}
-				return progress{}, errors.New("no answer")
-			}
-		},
-	} {
-		runs = 0
-		err = untilOpen(t.Context(), within, sees(), func(ctx context.Context) error {
-			runs++
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-time.After(5 * within):
-				return failed
-			}
-		})
-		require.ErrorIs(t, err, failed)
-		require.Equal(t, 1, runs)
 	}
+	return &connectiontypes.QueryClientConnectionsResponse{ConnectionPaths: ids}, nil
+}
 
-	// Nothing is begun where the chain does not answer at all.
-	err = untilOpen(t.Context(), within, func(context.Context) (progress, error) { return progress{}, failed }, wait)
-	require.ErrorIs(t, err, failed)
+func (c connections) Connection(_ context.Context, req *connectiontypes.QueryConnectionRequest, _ ...grpc.CallOption) (*connectiontypes.QueryConnectionResponse, error) {
+	end := c.ends[req.ConnectionId]
+	return &connectiontypes.QueryConnectionResponse{Connection: &end}, nil
+}
+
+// TestConnectionOfAClient: the connection of a link is its client's, whatever others were opened beside it; one that was begun
+// and left is none.
+func TestConnectionOfAClient(t *testing.T) {
+	end := func(state connectiontypes.State, client, other string) connectiontypes.ConnectionEnd {
+		return connectiontypes.ConnectionEnd{ClientId: client, State: state, Counterparty: connectiontypes.Counterparty{ConnectionId: other}}
+	}
+	chain := connections{ends: map[string]connectiontypes.ConnectionEnd{
+		"connection-0": end(connectiontypes.OPEN, "07-tendermint-1", "connection-7"),
+		"connection-1": end(connectiontypes.INIT, "07-tendermint-0", ""),
+		"connection-2": end(connectiontypes.OPEN, "07-tendermint-0", "connection-8"),
+		"connection-3": end(connectiontypes.TRYOPEN, "07-tendermint-2", "connection-9"),
+	}}
+	for client, want := range map[string][2]string{
+		"07-tendermint-0": {"connection-2", "connection-8"},
+		"07-tendermint-1": {"connection-0", "connection-7"},
+	} {
+		own, other, err := connectionOf(t.Context(), chain, client)
+		require.NoError(t, err)
+		require.Equal(t, want, [2]string{own, other}, client)
+	}
+	for _, client := range []string{"07-tendermint-2", "07-tendermint-3"} {
+		_, _, err := connectionOf(t.Context(), chain, client)
+		require.ErrorContains(t, err, client)
+	}
 }
