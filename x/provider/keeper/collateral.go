@@ -56,7 +56,7 @@ type ledger struct {
 	owed        sdkmath.Int
 	settlements uint64
 	// eased: since the ledger was last saved claims have ended or budgets were reserved anew, so less may be needed of what
-	// is held.
+	// is held, or more.
 	eased bool
 	// evaluated: the ledger is saved by an evaluation, so what settling it changed needs none.
 	evaluated bool
@@ -141,20 +141,15 @@ func (l *ledger) needed() (needed sdkmath.Int, ok bool) {
 	return types.NeededCollateral(l.account.Debt, l.maxLien(), l.allBudgets(), l.nativeRatio)
 }
 
-// room returns how much more the budgets may grow with the given collateral, not below zero.
-func (l *ledger) room(collateral sdkmath.Int) sdkmath.Int {
-	room := types.BudgetRoom(l.account.Debt, collateral, l.nativeRatio).Sub(l.allBudgets())
-	return sdkmath.MaxInt(room, sdkmath.ZeroInt())
-}
-
 // afterDebt returns what is left of the given collateral once the debt is paid.
 func (l *ledger) afterDebt(collateral sdkmath.Int) sdkmath.Int {
 	return sdkmath.MaxInt(collateral.Sub(l.account.Debt), sdkmath.ZeroInt())
 }
 
-// roomAfterDebt returns how much more the budgets may grow once the debt is paid, not below zero.
-func (l *ledger) roomAfterDebt(collateral sdkmath.Int) sdkmath.Int {
-	room := types.BudgetRoom(sdkmath.ZeroInt(), l.afterDebt(collateral), l.nativeRatio).Sub(l.allBudgets())
+// room returns how much more the budgets may grow with the given collateral once the debt is paid, not below zero: paying it
+// takes collateral, and with that of what a native slash may take.
+func (l *ledger) room(collateral sdkmath.Int) sdkmath.Int {
+	room := types.BudgetRoom(l.afterDebt(collateral), l.nativeRatio).Sub(l.allBudgets())
 	return sdkmath.MaxInt(room, sdkmath.ZeroInt())
 }
 

@@ -51,6 +51,11 @@ func (k *Keeper) evaluateMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint
 	}
 	total := l.bonded.Add(all)
 	if l.missing(total).IsPositive() {
+		if err := k.ease(ctx, l); err != nil {
+			return steps, err
+		}
+	}
+	if l.missing(total).IsPositive() {
 		if err := k.collateralLost(ctx, l, total); err != nil {
 			return steps, err
 		}
@@ -60,7 +65,9 @@ func (k *Keeper) evaluateMember(ctx sdk.Context, delAddr sdk.AccAddress, id uint
 		if err != nil {
 			return steps, err
 		}
-		k.topUp(ctx, l, r, consumer.Config.MaxSlashFractionDoubleSign, l.roomAfterDebt(total))
+		if _, err := k.topUp(ctx, l, r, consumer.Config.MaxSlashFractionDoubleSign, total); err != nil {
+			return steps, err
+		}
 	}
 	needed, ok := l.needed()
 	if !ok {
@@ -106,8 +113,8 @@ func (k *Keeper) collateralLost(ctx sdk.Context, l *ledger, total sdkmath.Int) e
 const maxRoundingLoss = 100
 
 // holdPrefix holds the shortest prefix of entries for which bonded + held ≥ needed, releases the others, and pays out
-// what is not needed of the last one if it has matured. While debt stands no entry is released. It sets held(u) and
-// returns the balance of held entries that have matured.
+// what is not needed of the last one if it has matured and nobody else holds it. While debt stands no entry is released.
+// It sets held(u) and returns the balance of held entries that have matured.
 func (k *Keeper) holdPrefix(ctx sdk.Context, l *ledger, entries []entry, needed sdkmath.Int) (matured sdkmath.Int, err error) {
 	at := ctx.BlockTime()
 	matured, l.held = sdkmath.ZeroInt(), sdkmath.ZeroInt()
@@ -127,7 +134,7 @@ func (k *Keeper) holdPrefix(ctx sdk.Context, l *ledger, entries []entry, needed 
 		if !keep {
 			continue
 		}
-		if wanted && e.matured(at) && missing.LT(e.balance) && !l.account.Debt.IsPositive() {
+		if wanted && !e.shared && e.matured(at) && missing.LT(e.balance) && !l.account.Debt.IsPositive() {
 			if err := k.payOut(ctx, l.delAddr, e, e.balance.Sub(missing)); err != nil {
 				return matured, err
 			}

@@ -23,8 +23,8 @@ type entry struct {
 	creationHeight int64
 	completion     time.Time
 	balance        sdkmath.Int
-	// ours: this module holds it.
-	ours bool
+	// ours: this module holds it. shared: another one does.
+	ours, shared bool
 }
 
 func (e entry) matured(at time.Time) bool { return !e.completion.After(at) }
@@ -61,7 +61,8 @@ func (k *Keeper) readEntries(ctx context.Context, delAddr sdk.AccAddress) ([]ent
 			if ours {
 				alive[i] = true
 			}
-			entries = append(entries, entry{valAddr, e.CreationHeight, e.CompletionTime, e.Balance, ours})
+			shared := e.UnbondingOnHoldRefCount > 1 || (e.OnHold() && !ours)
+			entries = append(entries, entry{valAddr, e.CreationHeight, e.CompletionTime, e.Balance, ours, shared})
 		}
 		return false
 	})

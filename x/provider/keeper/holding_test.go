@@ -124,6 +124,29 @@ func TestMaturedWhileHeldPaysOutWhatIsNotNeeded(t *testing.T) {
 	require.Equal(t, "500", f.Collateral(u).Bonded.String())
 }
 
+// TestMaturedWhileAnotherHoldsPaysNothing: of 500 that another module holds too 300 are not needed here. They are not ours to pay.
+func TestMaturedWhileAnotherHoldsPaysNothing(t *testing.T) {
+	f, val, u, c := setup(t)
+	require.NoError(t, c.Stake(u, 1, 700))
+	require.NoError(t, f.Undelegate(u, val, 500))
+	f.NextBlock()
+	require.Equal(t, 1, held(f, u, val))
+	others := func(n int64) {
+		ubd, err := f.Staking.GetUnbondingDelegation(f.Ctx, u, val)
+		require.NoError(t, err)
+		require.Len(t, ubd.Entries, 1)
+		ubd.Entries[0].UnbondingOnHoldRefCount += n
+		require.NoError(t, f.Staking.SetUnbondingDelegation(f.Ctx, ubd))
+	}
+	others(1)
+	f.Skip(testutil.Unbonding + 2*day)
+	require.Equal(t, "0", f.Balance(u).String())
+	require.Equal(t, "500", c.Pool(1).Tokens.String(), "what is left backs it")
+	f.Skip(3 * testutil.Unbonding)
+	require.Equal(t, "0", f.Balance(u).String())
+	require.Equal(t, 1, held(f, u, val), "by the other")
+}
+
 // TestMaturedWhileHeldCountsWhatIsUnbonding: what unbonds already is not unstaked a second time.
 func TestMaturedWhileHeldCountsWhatIsUnbonding(t *testing.T) {
 	f, val, u := withDelegator(t, "0", 1_000)

@@ -95,11 +95,18 @@ func (k *Keeper) stake(ctx context.Context, l *ledger, cfg types.ConsumerConfig,
 }
 
 // topUp raises a position's budget to what its stake should reserve, as far as the collateral allows, else it shrinks
-// the position to what the budget backs. It returns the room that is left.
-func (k *Keeper) topUp(ctx context.Context, l *ledger, r *ref, ratio sdkmath.LegacyDec, room sdkmath.Int) sdkmath.Int {
+// the position to what the budget backs. What others have reserved too much gives way first. It returns the room that is left.
+func (k *Keeper) topUp(ctx context.Context, l *ledger, r *ref, ratio sdkmath.LegacyDec, collateral sdkmath.Int) (sdkmath.Int, error) {
+	room := l.room(collateral)
 	want := r.pool.Reserve(r.value(), r.pos.Shares, ratio)
 	if r.pos.Budget.GTE(want) {
-		return room
+		return room, nil
+	}
+	if want.Sub(r.pos.Budget).GT(room) {
+		if err := k.ease(ctx, l); err != nil {
+			return room, err
+		}
+		room = l.room(collateral)
 	}
 	grow := sdkmath.MinInt(want.Sub(r.pos.Budget), room)
 	r.pos.Budget = r.pos.Budget.Add(grow)
@@ -109,7 +116,18 @@ func (k *Keeper) topUp(ctx context.Context, l *ledger, r *ref, ratio sdkmath.Leg
 		shares := r.pool.SharesBacked(r.pos.Shares, r.pos.Budget, r.value(), ratio)
 		room = room.Add(k.shrink(ctx, l, r, shares, r.pos.Budget, ratio))
 	}
-	return room
+	return room, nil
+}
+
+// ease lowers what active positions have reserved to what today's ratio asks. A ratio that was lowered, and stakes that were
+// each rounded up, leave more; it backs nothing.
+func (k *Keeper) ease(ctx context.Context, l *ledger) error {
+	return k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
+		if want := r.pool.Reserve(r.value(), r.pos.Shares, ratio); r.pos.Budget.GT(want) {
+			r.pos.Budget, r.posDirty = want, true
+		}
+		return nil
+	})
 }
 
 // shrink leaves an active position with the given shares and at most the given budget: the others are burned at once,
@@ -155,9 +173,12 @@ func (k *Keeper) leave(ctx context.Context, l *ledger, r *ref, amount sdkmath.In
 		return nil, none, err
 	}
 	ratio := consumer.Config.MaxSlashFractionDoubleSign
-	// What stays and what leaves is reserved at today's ratio and rounded anew: less may be needed.
-	l.eased = l.eased || l.held.IsPositive()
-	room := k.topUp(ctx, l, r, ratio, l.room(l.collateral()))
+	// What stays and what leaves is reserved at today's ratio and rounded anew: less may be needed, and more until a debt is paid.
+	l.eased = l.eased || l.held.IsPositive() || l.account.Debt.IsPositive()
+	room, err := k.topUp(ctx, l, r, ratio, l.collateral())
+	if err != nil {
+		return nil, none, err
+	}
 	value := r.value()
 	if !value.IsPositive() || !amount.IsPositive() {
 		return nil, none, nil
@@ -192,7 +213,7 @@ func (k *Keeper) leave(ctx context.Context, l *ledger, r *ref, amount sdkmath.In
 func (k *Keeper) cut(ctx context.Context, l *ledger, collateral sdkmath.Int) error {
 	active, unbonding := l.budgets()
 	limit := l.afterDebt(collateral)
-	allowed := sdkmath.MaxInt(types.BudgetRoom(sdkmath.ZeroInt(), limit, l.nativeRatio).Sub(unbonding), sdkmath.ZeroInt())
+	allowed := sdkmath.MaxInt(types.BudgetRoom(limit, l.nativeRatio).Sub(unbonding), sdkmath.ZeroInt())
 	if active.GT(allowed) {
 		err := k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
 			value := types.MulRatioFloor(r.value(), allowed, active)
@@ -258,19 +279,11 @@ func (k *Keeper) unstakeDown(ctx context.Context, l *ledger, collateral sdkmath.
 		}
 	}
 	active, _ := l.budgets()
-	allowed := types.BudgetRoom(sdkmath.ZeroInt(), limit, l.nativeRatio)
+	allowed := types.BudgetRoom(limit, l.nativeRatio)
 	if !active.GT(allowed) {
 		return nil
 	}
-	// A ratio that was lowered, and stakes that were each rounded up, leave more reserved than that. It backs nothing, so
-	// unstaking cannot free it.
-	err := k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
-		if want := r.pool.Reserve(r.value(), r.pos.Shares, ratio); r.pos.Budget.GT(want) {
-			r.pos.Budget, r.posDirty = want, true
-		}
-		return nil
-	})
-	if err != nil {
+	if err := k.ease(ctx, l); err != nil {
 		return err
 	}
 	if active, _ = l.budgets(); !active.GT(allowed) {
@@ -299,10 +312,11 @@ func (k *Keeper) unstakeDown(ctx context.Context, l *ledger, collateral sdkmath.
 // what is there then.
 func (k *Keeper) topUpActive(ctx context.Context, l *ledger, which func(*ref) bool) error {
 	return k.eachActive(ctx, l, func(r *ref, ratio sdkmath.LegacyDec) error {
-		if which(r) {
-			k.topUp(ctx, l, r, ratio, l.room(l.collateral()))
+		if !which(r) {
+			return nil
 		}
-		return nil
+		_, err := k.topUp(ctx, l, r, ratio, l.collateral())
+		return err
 	})
 }
 

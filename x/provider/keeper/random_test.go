@@ -15,8 +15,8 @@ import (
 	"github.com/mesh-security/mesh/x/provider/types"
 )
 
-// TestRandomActions lets delegators act natively and across, at random, on two consumers whose packets get lost, and
-// checks the invariants after every block. At the end everybody leaves and everything is free.
+// TestRandomActions lets delegators act natively and across, at random, on two consumers whose packets get lost, while governance
+// changes fractions, and checks the invariants after every block. At the end everybody leaves and everything is free.
 func TestRandomActions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { randomActions(t, false) })
 }
@@ -56,8 +56,8 @@ func randomActions(t *rapid.T, slashes bool) {
 	sdk.DefaultPowerReduction = sdkmath.OneInt()
 	defer func() { sdk.DefaultPowerReduction = reduction }()
 	f := testutil.New(t)
-	ratio := rapid.SampledFrom([]string{"0", "0.05", "0.5"}).Draw(t, "native ratio")
-	f.SetNativeRatio(ratio)
+	nativeRatios := []string{"0", "0.05", "0.5"}
+	f.SetNativeRatio(rapid.SampledFrom(nativeRatios).Draw(t, "native ratio"))
 	f.SetParams(func(p *types.Params) {
 		p.MaxPositions = uint32(rapid.IntRange(2, 20).Draw(t, "max positions"))
 		p.MaxSettlementSteps = uint32(rapid.SampledFrom([]int{20, 40, 1000}).Draw(t, "steps"))
@@ -89,7 +89,7 @@ func randomActions(t *rapid.T, slashes bool) {
 				randomSlash(t, f, vals)
 				continue
 			}
-			switch pick("kind", 10) {
+			switch pick("kind", 12) {
 			case 0:
 				_ = f.Delegate(u, v, amount)
 			case 1, 2:
@@ -106,6 +106,12 @@ func randomActions(t *rapid.T, slashes bool) {
 				_ = c.Unstake(u, n, amount)
 			case 9:
 				_ = c.Redelegate(u, n, 3-n, amount)
+			case 10:
+				cfg := c.Status().Config
+				cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(rapid.Int64Range(1, 100).Draw(t, "new ratio"), 2)
+				_, _ = f.Msgs.UpdateConsumer(f.Ctx, &types.MsgUpdateConsumer{Authority: f.Authority, Config: cfg})
+			case 11:
+				f.SetNativeRatio(rapid.SampledFrom(nativeRatios).Draw(t, "new native ratio"))
 			}
 		}
 		switch pick("time", 6) {
@@ -133,6 +139,9 @@ func randomActions(t *rapid.T, slashes bool) {
 				}
 			}
 		}
+	}
+	if rapid.Bool().Draw(t, "left alone") {
+		comesToRest(t, f)
 	}
 	// Everybody leaves; packets get lost for ever, so clocks are forced.
 	for _, u := range actors {
@@ -166,6 +175,19 @@ func randomActions(t *rapid.T, slashes bool) {
 		require.False(t, a.Account.Barred)
 	}
 	require.Empty(t, g.Accounts)
+}
+
+// comesToRest checks that what is left alone, with no packet relayed, holds no native entry and marks nobody for ever.
+func comesToRest(t *rapid.T, f *testutil.Fixture) {
+	for range 90 {
+		f.NextBlockAfter(2 * day)
+	}
+	f.Blocks(60) // few steps a block
+	g, err := f.Provider.ExportGenesis(f.Ctx)
+	require.NoError(t, err)
+	require.Empty(t, g.Holds)
+	require.Empty(t, g.Marked)
+	require.Empty(t, g.Walks)
 }
 
 // leaveAll unstakes everything, also when the claims on the validator are as many as allowed.

@@ -321,3 +321,120 @@ func TestMaturityForeseesThePayment(t *testing.T) {
 	require.Equal(t, "255", c.Pool(1).Tokens.String(), "515 are bonded: they back 257")
 	require.Empty(t, f.Entries(u, val))
 }
+
+// TestNativeSlashCutsNoStakeForALowerRatio: 500 each are still reserved at a ratio of 1, 50 each at today's tenth. Of 1,000 a native
+// slash leaves 950, which cover the liens of 500 and that: nothing shrinks.
+func TestNativeSlashCutsNoStakeForALowerRatio(t *testing.T) {
+	reduction := sdk.DefaultPowerReduction
+	sdk.DefaultPowerReduction = sdkmath.OneInt()
+	t.Cleanup(func() { sdk.DefaultPowerReduction = reduction })
+	f, val, u := withDelegator(t, "0", 1_000)
+	one := func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyOneDec() }
+	a, b := f.Consumer("07-tendermint-11", one), f.Consumer("07-tendermint-12", one)
+	for _, c := range []*testutil.Consumer{a, b} {
+		c.Bond(1)
+		require.NoError(t, c.Stake(u, 1, 500))
+		f.NextBlock()
+		setRatio(t, f, c, sdkmath.LegacyNewDecWithPrec(1, 1))
+	}
+	f.Blocks(2)
+	f.NativeSlash(val, 0, "0.05")
+	f.Blocks(3)
+	require.Equal(t, "950", f.Collateral(u).Collateral.String())
+	require.Equal(t, "500", a.Pool(1).Tokens.String())
+	require.Equal(t, "500", b.Pool(1).Tokens.String())
+}
+
+// TestTopUpBesideALowerRatio: 500 are still reserved on a, at a ratio of 1, and 50 at today's. A slash on b takes 250 of 1,000: what
+// is left needs 375 reserved, for which there is room in the 750, and it does not shrink.
+func TestTopUpBesideALowerRatio(t *testing.T) {
+	f, _, u := withDelegator(t, "0", 1_000)
+	ratio := func(percent int64) func(*types.ConsumerConfig) {
+		return func(cfg *types.ConsumerConfig) {
+			cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(percent, 2)
+		}
+	}
+	a, b := f.Consumer("07-tendermint-11", ratio(100)), f.Consumer("07-tendermint-12", ratio(50))
+	a.Bond(1)
+	b.Bond(1)
+	require.NoError(t, a.Stake(u, 1, 500))
+	require.NoError(t, b.Stake(u, 1, 1_000))
+	f.NextBlock()
+	setRatio(t, f, a, sdkmath.LegacyNewDecWithPrec(1, 1))
+	f.Blocks(2)
+	slashOnly(t, f, b, 1, "0.25")
+	f.Blocks(5)
+	require.Equal(t, "750", f.Collateral(u).Collateral.String())
+	require.Equal(t, "500", a.Pool(1).Tokens.String())
+	require.Equal(t, "750", b.Pool(1).Tokens.String())
+}
+
+// TestUnstakingForeseesThePayment: unstaking finds a debt of 35. Paying it leaves 665 of 700, which back 664 at a native ratio and
+// a ratio of a half; counting the debt beside the native part of what pays it left 628.
+func TestUnstakingForeseesThePayment(t *testing.T) {
+	f, _, u := withDelegator(t, "0.5", 700)
+	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(5, 1) })
+	c.Bond(1)
+	f.Epoch()
+	require.NoError(t, c.Stake(u, 1, 700))
+	f.NextBlock()
+	slashOnly(t, f, c, 1, "0.05")
+	require.NoError(t, c.Unstake(u, 1, 1))
+	f.Blocks(3)
+	require.Equal(t, "665", f.Collateral(u).Collateral.String())
+	require.Equal(t, "662", c.Pool(1).Tokens.String())
+}
+
+// TestUnstakingUnderADebtHoldsMore: a debt waits behind those of others that cannot be paid. 900 are bonded, what is staked; the entry of
+// 100 is free. Unstaking reserves more than required(u) leaves room for until the debt is paid, and so the entry is held until then.
+func TestUnstakingUnderADebtHoldsMore(t *testing.T) {
+	f, val, u := withDelegator(t, "0.5", 1_000)
+	var crowd []sdk.AccAddress
+	for range 40 {
+		crowd = append(crowd, f.Delegator(val, 1_000))
+	}
+	f.NextBlock()
+	c := f.Consumer(client, func(cfg *types.ConsumerConfig) { cfg.MaxSlashFractionDoubleSign = sdkmath.LegacyNewDecWithPrec(5, 1) })
+	c.Bond(1)
+	c.Bond(2)
+	f.Epoch()
+	for _, m := range crowd {
+		require.NoError(t, c.Stake(m, 2, 1_000))
+		f.Unburnable[string(m)] = true
+	}
+	require.NoError(t, c.Stake(u, 1, 900))
+	f.NextBlock()
+	require.NoError(t, f.Undelegate(u, val, 100))
+	f.NextBlock()
+	require.Zero(t, held(f, u, val))
+	slashPool(t, f, c, 2, "0.1")
+	f.Blocks(5)
+	f.SetParams(func(p *types.Params) { p.MaxSettlementSteps = 20 })
+	f.Blocks(60)
+	slashOnly(t, f, c, 1, "0.05")
+	require.NoError(t, f.Provider.Marked.Set(f.Ctx, u)) // as any native action does
+	waits := func() bool {
+		res := f.Collateral(u)
+		return res.Debt.IsPositive() && !res.Marked && held(f, u, val) == 0
+	}
+	for range 20 {
+		if waits() {
+			break
+		}
+		f.NextBlock()
+	}
+	require.True(t, waits(), "it was evaluated, and has not paid")
+	before := c.Pool(1).Tokens
+	require.NoError(t, c.Unstake(u, 1, 1))
+	require.True(t, f.Collateral(u).Marked)
+	wasHeld := false
+	for i := 0; f.Collateral(u).Debt.IsPositive(); i++ {
+		require.Less(t, i, 40)
+		f.NextBlock() // and checks the invariants: none is needed and not held
+		wasHeld = wasHeld || held(f, u, val) == 1
+	}
+	require.True(t, wasHeld)
+	f.Blocks(3)
+	require.Zero(t, held(f, u, val))
+	require.Less(t, before.Sub(c.Pool(1).Tokens).Int64(), int64(5))
+}

@@ -286,10 +286,9 @@ func Required(debt, maxLien, budgets, collateral sdkmath.Int, nativeRatio sdkmat
 }
 
 // BudgetRoom returns how much all budgets together may be with the given collateral:
-// floor((1−nativeRatio)·collateral) − debt, not below zero.
-func BudgetRoom(debt, collateral sdkmath.Int, nativeRatio sdkmath.LegacyDec) sdkmath.Int {
-	room := collateral.Sub(MulCeil(collateral, nativeRatio)).Sub(debt)
-	return sdkmath.MaxInt(room, sdkmath.ZeroInt())
+// floor((1−nativeRatio)·collateral), not below zero.
+func BudgetRoom(collateral sdkmath.Int, nativeRatio sdkmath.LegacyDec) sdkmath.Int {
+	return sdkmath.MaxInt(collateral.Sub(MulCeil(collateral, nativeRatio)), sdkmath.ZeroInt())
 }
 
 // NeededCollateral returns the smallest collateral C with Required(C) ≤ C:

@@ -245,8 +245,8 @@ func TestRequiredAndNeeded(t *testing.T) {
 		{"the lien counts", "0", "900", "90", "1000", "0.05", "900", "900", "950"},
 		{"the budgets count", "0", "100", "951", "1000", "0.05", "1001", "1002", "950"},
 		{"the native part rounded up", "0", "0", "0", "1001", "0.05", "51", "0", "950"},
-		{"debt comes on top", "7", "900", "90", "1000", "0.05", "907", "907", "943"},
-		{"debt beside budgets", "7", "0", "943", "1000", "0.05", "1000", "1000", "943"},
+		{"debt comes on top", "7", "900", "90", "1000", "0.05", "907", "907", "950"},
+		{"debt beside budgets", "7", "0", "943", "1000", "0.05", "1000", "1000", "950"},
 		{"native ratio one", "0", "10", "0", "1000", "1", "1000", "10", "0"},
 		{"one", "0", "1", "1", "1", "0", "1", "1", "1"},
 		{"2^63", "0", two63, "461168601842738791", two63, "0.05", two63, two63, "8762203435012037017"},
@@ -258,7 +258,7 @@ func TestRequiredAndNeeded(t *testing.T) {
 			needed, ok := types.NeededCollateral(i(tc.debt), i(tc.maxLien), i(tc.budgets), ratio)
 			require.True(t, ok)
 			require.Equal(t, tc.needed, needed.String())
-			require.Equal(t, tc.room, types.BudgetRoom(i(tc.debt), i(tc.collateral), ratio).String())
+			require.Equal(t, tc.room, types.BudgetRoom(i(tc.collateral), ratio).String())
 		})
 	}
 	_, ok := types.NeededCollateral(i("0"), i("10"), i("1"), d("1"))
@@ -279,7 +279,7 @@ func TestNeededIsSmallest(t *testing.T) {
 			require.True(t, types.Required(debt, lien, budgets, less, ratio).GT(less))
 		}
 		if debt.Add(lien).LTE(c) {
-			require.True(t, types.BudgetRoom(debt, c, ratio).GTE(budgets))
+			require.True(t, types.BudgetRoom(c, ratio).GTE(debt.Add(budgets)))
 		}
 	})
 }
