@@ -80,7 +80,7 @@ test-system: build relayer hostile stock ## Real nodes and a real relayer as pro
 
 FUZZTIME ?= 60s
 fuzz: ## Every fuzz target for FUZZTIME (60s); FUZZ selects some by name
-	tools/fuzz.sh $(FUZZTIME) $(FUZZ)
+	tools/fuzz.sh $(FUZZTIME) '$(FUZZ)'
 
 bench: ## Benchmarks; BENCH selects some, BENCHFLAGS takes more
 	go test -vet=off -run '^$$' -bench '$(or $(BENCH),.)' -benchmem $(BENCHFLAGS) ./...
