@@ -131,6 +131,49 @@ func TestLongGap(t *testing.T) {
 	require.Equal(t, "500", f.Collateral(u).MaxLien.String())
 }
 
+// TestLongGapOfManyBatches: after a time without blocks more events of batches are due than one block works on. They wait their turn,
+// which is no broken invariant; one that has still not matured many blocks later is.
+func TestLongGapOfManyBatches(t *testing.T) {
+	const n = 25
+	f, _, u, c := setup(t)
+	f.SetParams(func(p *types.Params) { p.MaxSettlementSteps, p.MaxPositions = 20, 2*n })
+	for i := range n {
+		c.Bond(1 + i)
+	}
+	f.Epoch()
+	for i := range n {
+		require.NoError(t, c.Stake(u, 1+i, 20))
+	}
+	f.NextBlock()
+	for i := range n {
+		require.NoError(t, c.Unstake(u, 1+i, 20))
+	}
+	require.Len(t, c.Batches(), n)
+	next := func(d time.Duration) {
+		require.NoError(t, f.Staking.TrackHistoricalInfo(f.Ctx))
+		f.NextBlockAfter(d) // and checks the invariants
+	}
+	next(100 * day)
+	next(testutil.BlockTime)
+	require.Len(t, c.Batches(), n)
+	for range 12 {
+		next(testutil.BlockTime)
+	}
+	require.Empty(t, c.Batches())
+
+	require.NoError(t, c.Stake(u, 1, 20))
+	f.NextBlock()
+	require.NoError(t, c.Unstake(u, 1, 20))
+	f.EndBlock, f.NoInvariants = func() error { return nil }, true
+	next(100 * day)
+	for range 19 {
+		next(testutil.BlockTime)
+		require.NoError(t, f.Provider.CheckInvariants(f.Ctx))
+	}
+	next(testutil.BlockTime)
+	require.ErrorContains(t, f.Provider.CheckInvariants(f.Ctx), "should have matured")
+}
+
 func TestCodesThatCountAsExecuted(t *testing.T) {
 	for _, code := range []meshtypes.StakeCode{
 		meshtypes.STAKE_CODE_UNKNOWN_VALIDATOR, meshtypes.STAKE_CODE_TOMBSTONED, meshtypes.STAKE_CODE_NOT_REGISTERED,
